@@ -1,0 +1,1 @@
+"""Where plans meet machines: `engines/` generate, `runtime/` schedules, meters, stores and executes."""

@@ -1,0 +1,1 @@
+"""The runtime: executor, prefix scheduler, radix tree, meter, sample bank, sandbox."""

@@ -1,0 +1,139 @@
+"""Adds nodes to a graph under dotted names: what tracing and modules write with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import TraceError
+from .choices import Var
+from .graph import Graph
+from .nodes import (
+    Attrs,
+    Const,
+    Execute,
+    Form,
+    Gather,
+    Generate,
+    Grammar,
+    How,
+    Input,
+    Loop,
+    Node,
+    Op,
+    Pack,
+    Parse,
+    Reduce,
+    Score,
+    Select,
+    Type,
+)
+from .prompt import Prompt, Ref
+from .request import Decoding
+from .schemas import Schema
+
+
+class Builder:
+    """Collects nodes in program order. A name is refused twice."""
+
+    def __init__(self, name: str = "", scope: str = "") -> None:
+        self.name = name
+        self.scope = scope
+        self.nodes: dict[str, Node] = {}
+
+    @contextmanager
+    def within(self, scope: str) -> Iterator[None]:
+        """Name what is added inside `scope.<name>`; "" adds nothing."""
+        outer, self.scope = self.scope, f"{self.scope}.{scope}" if self.scope and scope else self.scope or scope
+        try:
+            yield
+        finally:
+            self.scope = outer
+
+    def qualified(self, name: str) -> str:
+        """The dotted name that `name` gets here."""
+        return ".".join(p for p in (self.scope, name) if p)
+
+    def add(self, op: Op, name: str, attrs: Attrs, inputs: tuple[Ref, ...] = (), type: Type | None = None) -> Ref:
+        """Add a node and return its result; raise TraceError where the name is taken."""
+        full = self.qualified(name)
+        if full in self.nodes:
+            raise TraceError(f"two nodes are named {full!r}; give one of them another name= or attribute")
+        self.nodes[full] = Node(op, full, attrs, inputs, type or Type("value"))
+        return Ref(full)
+
+    def input(self, field: str, type: Type) -> Ref:
+        """A field of the program's input or a parameter of the region; named as it is, without the scope."""
+        outer, self.scope = self.scope, ""
+        try:
+            return self.add(Op.INPUT, field, Input(field), (), type)
+        finally:
+            self.scope = outer
+
+    def const(self, name: str, value: Any) -> Ref:
+        """A value known now."""
+        return self.add(Op.CONST, name, Const(value))
+
+    def generate(
+        self, name: str, prompt: Prompt, decoding: Decoding, grammar: Grammar | None = None, n: int = 1
+    ) -> Ref:
+        """Samples of a prompt."""
+        return self.add(Op.GENERATE, name, Generate(prompt, decoding, grammar, n), (), Type("text", many=n > 1))
+
+    def score(self, name: str, prompt: Prompt, choices: tuple[str, ...]) -> Ref:
+        """Probability of the first of `choices`."""
+        return self.add(Op.SCORE, name, Score(prompt, choices), (), Type("number"))
+
+    def parse(self, name: str, source: Ref, schema: Schema, form: Form, extra: dict[str, Ref] | None = None) -> Ref:
+        """A typed record out of a text or an execution's result."""
+        extra = extra or {}
+        attrs = Parse(schema, form, tuple(extra))
+        return self.add(Op.PARSE, name, attrs, (source, *extra.values()), Type("record", schema))
+
+    def pack(self, name: str, schema: Schema, fields: dict[str, Ref], base: Ref | None = None) -> Ref:
+        """A record out of values; the field "" is its weight."""
+        attrs = Pack(schema, tuple(fields), base is not None)
+        inputs = ((base,) if base else ()) + tuple(fields.values())
+        return self.add(Op.PACK, name, attrs, inputs, Type("record", schema))
+
+    def gather(self, name: str, schema: Schema, items: tuple[Ref, ...], weights: tuple[float, ...] = ()) -> Ref:
+        """One list of records."""
+        return self.add(Op.GATHER, name, Gather(weights), items, Type("record", schema, many=True))
+
+    def reduce(self, name: str, records: Ref, schema: Schema, how: How, field: str = "") -> Ref:
+        """One record of a list."""
+        return self.add(Op.REDUCE, name, Reduce(how, field), (records,), Type("record", schema))
+
+    def execute(self, name: str, program: Ref, variables: tuple[str, ...], seconds: float = 5.0) -> Ref:
+        """The result of running a program in the sandbox: `.ok`, `.values`, `.output`, `.error`."""
+        return self.add(Op.EXECUTE, name, Execute(variables, seconds), (program,), Type("result"))
+
+    def select(self, name: str, condition: Ref, then: Ref, otherwise: Ref, type: Type) -> Ref:
+        """`then` where the condition is true, else `otherwise`; the other one is not computed."""
+        return self.add(Op.SELECT, name, Select(), (condition, then, otherwise), type)
+
+    def loop(
+        self,
+        name: str,
+        mode: Any,
+        body: Graph,
+        bind: dict[str, Ref],
+        trips: int | Var,
+        type: Type,
+        required: int = 1,
+        until: Ref | None = None,
+    ) -> Ref:
+        """A region; `bind` gives each parameter its outer value, the item or the carried ones first."""
+        attrs = Loop(mode, body, tuple(bind), trips, required, until)
+        return self.add(Op.LOOP, name, attrs, tuple(bind.values()), type)
+
+    def region(self, name: str, write: Callable[[Builder], tuple[Ref, ...]], schema: Schema) -> Graph:
+        """The body of a region: `write` adds its nodes to a builder of its own and returns its outputs."""
+        inner = Builder(name)
+        outputs = write(inner)
+        return inner.graph(outputs, schema)
+
+    def graph(self, outputs: tuple[Ref, ...], schema: Schema) -> Graph:
+        """What has been added, as a graph."""
+        return Graph(self.name, tuple(self.nodes.values()), outputs, schema)

@@ -1,0 +1,100 @@
+"""Open decisions: what a config assigns. A choice is known by its stable dotted name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ConfigError
+
+# A demo set is a tuple of demo ids; an instruction is its text; a branch is its label.
+ChoiceValue = str | int | float | bool | tuple[str, ...]
+Config = Mapping[str, ChoiceValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Categorical:
+    """One of several labels."""
+
+    labels: tuple[str, ...]
+
+    def check(self, name: str, value: ChoiceValue) -> ChoiceValue:
+        """Return the value if it is one of the labels, else raise ConfigError."""
+        if value not in self.labels:
+            raise ConfigError(f"choice {name!r}: one of {list(self.labels)} is needed, but got {value!r}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """A whole number from `low` to `high`, both included; searched on a log scale if `log`."""
+
+    low: int
+    high: int
+    log: bool = False
+
+    def check(self, name: str, value: ChoiceValue) -> ChoiceValue:
+        """Return the value if it lies in the range, else raise ConfigError."""
+        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
+            raise ConfigError(f"choice {name!r}: a whole number from {self.low} to {self.high}, but got {value!r}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    """A number from `low` to `high`, both included; searched on a log scale if `log`."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def check(self, name: str, value: ChoiceValue) -> ChoiceValue:
+        """Return the value if it lies in the range, else raise ConfigError."""
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or not self.low <= value <= self.high:  # type: ignore[arg-type]
+            raise ConfigError(f"choice {name!r}: a number from {self.low} to {self.high}, but got {value!r}")
+        return float(value)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSet:
+    """Demonstrations by id, at most `most`: the ids exist once a search has bootstrapped them."""
+
+    most: int
+    form: str = ""
+
+    def check(self, name: str, value: ChoiceValue) -> ChoiceValue:
+        """Return the ids if they are few enough and all different, else raise ConfigError."""
+        if not isinstance(value, (tuple, list)) or len(value) > self.most or len(set(value)) != len(value):
+            raise ConfigError(f"choice {name!r}: at most {self.most} different demo ids, but got {value!r}")
+        return tuple(value)
+
+
+Domain = Categorical | Integer | Real | DemoSet
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """An open value: a choice's name and domain standing where its value will be."""
+
+    name: str
+    domain: Domain
+    default: Any = None
+
+    def resolve(self, config: Config) -> Any:
+        """Return the config's value for this choice, checked; raise ConfigError where it has none."""
+        if self.name not in config:
+            raise ConfigError(f"choice {self.name!r} is not assigned; the config has {sorted(config)}")
+        return self.domain.check(self.name, config[self.name])
+
+    def __str__(self) -> str:
+        return f"?{self.name}"
+
+
+def config_key(config: Config) -> str:
+    """The canonical text of a config: equal configs have equal keys."""
+    import json
+
+    return json.dumps({k: config[k] for k in sorted(config)}, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,251 @@
+"""The ops of the IR and the one node type. A node changes only by `replace()`; only `op` differs in kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from .choices import Config, Var
+from .prompt import Message, Prompt, Ref, Segment, Slot
+from .request import Decoding, Grammar
+from .schemas import Schema
+
+if TYPE_CHECKING:
+    from .builder import Builder
+    from .graph import Graph
+
+
+class Op(StrEnum):
+    """Everything a graph can do. CALL and CHOICE are gone once a graph is specialised and expanded."""
+
+    INPUT = "input"  # a field of the program's or the region's input
+    CONST = "const"  # a value known when the program was traced
+    CALL = "call"  # a module, not yet expanded
+    CHOICE = "choice"  # an open decision over branches
+    GENERATE = "generate"  # prompt + decoding + grammar -> n samples
+    SCORE = "score"  # prompt + closed choices -> probability of the first
+    PARSE = "parse"  # sample or result -> typed record, or a failure carried as a value
+    PACK = "pack"  # values -> record
+    GATHER = "gather"  # values and lists -> one list
+    REDUCE = "reduce"  # list of records -> record
+    EXECUTE = "execute"  # program text -> result, in the sandbox
+    HOST = "host"  # a user's Python function
+    LOOP = "loop"  # a region: body, trips, until
+    SELECT = "select"  # one of several values by a value; only that one is computed
+
+
+Kind = Literal["text", "record", "value", "number", "result", "tuple"]
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """What flows along an edge: a kind, its schema where it is a record or a field, and whether it is a list."""
+
+    kind: Kind
+    schema: Schema | None = None
+    json: str = ""
+    many: bool = False
+
+    def __str__(self) -> str:
+        inner = self.schema.name if self.schema else self.kind
+        return f"list[{inner}]" if self.many else inner
+
+
+class Expandable(Protocol):
+    """A module as the IR sees it: it has open values, takes a config, and expands to ops."""
+
+    @property
+    def signature(self) -> Schema:
+        """What goes in and comes out."""
+
+    def open(self) -> tuple[Var, ...]:
+        """The open values of its own settings."""
+
+    def bind(self, config: Config) -> Expandable:
+        """Itself with every open value assigned."""
+
+    def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
+        """Add its ops to the builder and return its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A field of the program's input, or a parameter of a region."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A value known at trace time; JSON-like."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A module applied to the node's inputs, named by `fields`."""
+
+    module: Expandable
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An open decision: the node's inputs are its branches, `labels` names them."""
+
+    choice: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Ask the engine for `n` samples of a prompt."""
+
+    prompt: Prompt
+    decoding: Decoding
+    grammar: Grammar | None = None
+    n: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Probability that the model goes on with the first of `choices` rather than another."""
+
+    prompt: Prompt
+    choices: tuple[str, ...]
+
+
+Form = Literal["text", "scalar", "json", "result"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """Read the outputs of `schema` out of the first input; further inputs become the fields named in `extra`."""
+
+    schema: Schema
+    form: Form
+    extra: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Make a record: from a base record (the first input, if `base`) and named fields; "" names its weight."""
+
+    schema: Schema
+    fields: tuple[str, ...]
+    base: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Make one list; each input's records are multiplied by its weight, if weights are given."""
+
+    weights: tuple[float, ...] = ()
+
+
+How = Literal["majority", "best", "first"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """Choose one record of a list: weighted majority by a field, largest weight, or first valid."""
+
+    how: How
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Run the code in a text in the sandbox and read the named variables."""
+
+    variables: tuple[str, ...]
+    seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Call a user's Python function, named by import path and source hash."""
+
+    target: str
+    source_hash: str
+    pure: bool = True
+    cap: int | None = None
+    fn: Callable[..., Any] | None = field(default=None, compare=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A region: `body` run over `params` bound to the node's inputs.
+
+    Attributes:
+        mode: "repeat" runs independent trips, "map" one trip for each item of the first input, "while" runs
+            trips one after another, feeding the body's outputs back into its first parameters.
+        trips: Most trips.
+        required: Trips that must happen whatever the fuel; further ones start only if the fuel covers them.
+        until: In "while", the loop ends when this value of the carried parameters is true.
+    """
+
+    mode: Literal["repeat", "map", "while"]
+    body: Graph
+    params: tuple[str, ...]
+    trips: int | Var
+    required: int = 1
+    until: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """The first input is a condition; true picks the second input, false the third."""
+
+
+Attrs = (
+    Input | Const | Call | Choice | Generate | Score | Parse | Pack | Gather | Reduce | Execute | Host | Loop | Select
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node: what it does, its stable dotted name, what it takes, what it gives."""
+
+    op: Op
+    name: str
+    attrs: Attrs
+    inputs: tuple[Ref, ...] = ()
+    type: Type = Type("value")
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """The prompt of a Generate or Score node."""
+        return self.attrs.prompt if isinstance(self.attrs, (Generate, Score)) else None
+
+    def refs(self) -> Iterator[Ref]:
+        """Every value the node takes, those of its prompt included."""
+        yield from self.inputs
+        if self.prompt is not None:
+            yield from self.prompt.refs()
+
+    def rewire(self, swap: Callable[[Ref], Ref]) -> Node:
+        """The same node with every ref replaced by `swap(ref)`."""
+        node = replace(self, inputs=tuple(swap(r) for r in self.inputs))
+        if isinstance(node.attrs, (Generate, Score)):
+            node = replace(node, attrs=replace(node.attrs, prompt=rewire_prompt(node.attrs.prompt, swap)))
+        return node
+
+
+def rewire_prompt(prompt: Prompt, swap: Callable[[Ref], Ref]) -> Prompt:
+    """The same prompt with every ref replaced by `swap(ref)`."""
+
+    def segments(parts: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        return tuple(replace(s, ref=swap(s.ref)) if isinstance(s, Slot) else s for s in parts)
+
+    def message(m: Message) -> Message:
+        return replace(m, segments=segments(m.segments))
+
+    return Prompt(
+        tuple(message(m) for m in prompt.messages),
+        segments(prompt.prefill),
+        swap(prompt.continues) if prompt.continues else None,
+    )
