@@ -61,3 +61,11 @@ class ArtifactError(FlopwiseError):
 
 class StudyError(FlopwiseError):
     """A stored study that does not belong to this program, data or budget."""
+
+
+class PipelineFailure(FlopwiseError):
+    """A query that ended without a record. `trace` says what was asked, answered and spent."""
+
+    def __init__(self, message: str, trace: object = None) -> None:
+        super().__init__(message)
+        self.trace = trace

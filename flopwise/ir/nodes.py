@@ -63,8 +63,11 @@ class Expandable(Protocol):
     def open(self) -> tuple[Var, ...]:
         """The open values of its own settings."""
 
-    def bind(self, config: Config) -> Expandable:
-        """Itself with every open value assigned."""
+    def bind(self, config: Config, demo_pool: Any = None) -> Expandable:
+        """Itself with every open value that the config has assigned."""
+
+    def sampled(self, temperature: Any) -> Expandable:
+        """Itself with a temperature where none was set."""
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """Add its ops to the builder and return its result."""
@@ -141,9 +144,13 @@ class Pack:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """Make one list; each input's records are multiplied by its weight, if weights are given."""
+    """Make one list; each input's records are multiplied by its weight, if weights are given.
+
+    `fit` asks the search to fit the weights on the dev set.
+    """
 
     weights: tuple[float, ...] = ()
+    fit: bool = False
 
 
 How = Literal["majority", "best", "first"]

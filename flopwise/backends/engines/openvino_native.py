@@ -1,0 +1,106 @@
+"""What of OpenVINO GenAI the engine needs: its pipeline, its generation configs, its identity."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ...errors import EngineError
+from ...ir.flops import ModelShape
+from ...ir.request import Decoding, Grammar
+from .gguf import GgufInfo
+from .weights import sha256_of
+
+BLOCK = 32  # tokens of a KV block on the CPU device
+_ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>", "<eos>", "</s>")
+_KV_PRECISION = "u8"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVinoSettings:
+    """How the engine uses the machine.
+
+    Attributes:
+        cache_gb: Whole gigabytes of KV cache, kept for the prefixes of later requests.
+        batch_tokens: Most prompt tokens computed in one step; larger prefills longer between decoding steps.
+        in_flight: Most sequences under way at once.
+        device: OpenVINO's name of the device.
+    """
+
+    cache_gb: int = 2
+    batch_tokens: int = 1024
+    in_flight: int = 32
+    device: str = "CPU"
+
+
+def open_pipeline(path: Path, settings: OpenVinoSettings) -> Any:
+    """A native continuous-batching pipeline over a GGUF file.
+
+    Raises:
+        EngineError: openvino-genai is not installed, or cannot load the file.
+    """
+    try:
+        import openvino_genai as ov
+    except ImportError as error:
+        raise EngineError(
+            'the engine kind "openvino" needs openvino-genai; install it with pip install "flopwise[openvino]"'
+        ) from error
+    scheduler = ov.SchedulerConfig()
+    scheduler.enable_prefix_caching = True
+    scheduler.cache_size = settings.cache_gb
+    scheduler.max_num_batched_tokens = settings.batch_tokens
+    scheduler.max_num_seqs = settings.in_flight
+    try:
+        return ov.ContinuousBatchingPipeline(str(path), scheduler, settings.device, {"KV_CACHE_PRECISION": _KV_PRECISION})
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot load {path}: {error}") from error
+
+
+def native_config(
+    decoding: Decoding, ends: frozenset[int], limit: int = 1, forks: int = 1, grammar: Grammar | None = None
+) -> Any:
+    """The native generation config of a request; every one has a seed of its own, so that equal requests differ."""
+    import openvino_genai as ov
+
+    config = ov.GenerationConfig()
+    config.apply_chat_template = False
+    config.max_new_tokens, config.num_return_sequences = limit, forks
+    config.eos_token_id, config.stop_token_ids = min(ends), set(ends)
+    if decoding.stop:
+        config.stop_strings, config.include_stop_str_in_output = set(decoding.stop), True
+    if decoding.temperature > 0:
+        config.do_sample, config.temperature = True, decoding.temperature
+        config.top_p, config.rng_seed = decoding.top_p, random.SystemRandom().getrandbits(32)
+        if decoding.top_k:
+            config.top_k = decoding.top_k
+    if grammar is not None:
+        name = "grammar" if grammar.kind == "ebnf" else grammar.kind
+        config.structured_output_config = ov.StructuredOutputConfig(**{name: grammar.text})
+    return config
+
+
+def end_ids(info: GgufInfo, eos: int) -> frozenset[int]:
+    """Ids that end a turn: the model's own and the usual ones among its special tokens."""
+    return frozenset({eos, *(info.control[t] for t in _ENDS if t in info.control)})
+
+
+def cache_capacity(gigabytes: int, shape: ModelShape) -> int:
+    """Tokens that the KV cache holds.
+
+    In 8 bits the CPU keeps, for each block, a scale and a zero point of 4 bytes for every channel of the keys, and for every
+    token those of its values.
+    """
+    keys = shape.head_dim * (BLOCK + 8)
+    values = (shape.head_dim + 8) * BLOCK
+    block = shape.layers * shape.kv_heads * (keys + values)
+    return gigabytes * 2**30 // block * BLOCK
+
+
+def fingerprint(path: Path, settings: OpenVinoSettings) -> str:
+    """Hash of all that samples depend on: weights, engine and its version, device, precision of the cache."""
+    parts = (sha256_of(path), "openvino", version("openvino-genai"), settings.device, _KV_PRECISION)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,85 @@
+"""What a job cost and brought: the engine's reply turned into rows, each with its share of the FLOPs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...errors import EngineError
+from ...ir.request import Reply, Sample, Scores, Usage, pack
+from .jobs import Job, Row
+from .meter import Meter
+from .radix import TOKEN
+from .rows import StoredSample, StoredScore
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A settled job.
+
+    Attributes:
+        rows: One for each of its draws.
+        flops: FLOPs of the whole job.
+        resident: Packed token sequences that the engine holds from now on.
+    """
+
+    rows: tuple[Row, ...]
+    flops: float
+    resident: tuple[bytes, ...]
+
+
+def settle(meter: Meter, job: Job, reply: Reply | Scores | Usage, reports_cached: bool) -> Account:
+    """Settle a job on the meter by what its reply says.
+
+    Args:
+        meter: Where the job's bound is held; its actual cost replaces it.
+        job: The job; nothing is held for it afterwards.
+        reply: The engine's.
+        reports_cached: Whether the engine's count of cached tokens is to be believed before the tree's.
+
+    Raises:
+        EngineError: The engine returned another number of samples or scores than asked.
+    """
+    samples = _samples(job, reply)
+    reported = (reply if isinstance(reply, Usage) else reply.usage).cached
+    prompt = len(job.packed) // TOKEN
+    cached = min(reported, prompt) if reports_cached and reported is not None else job.cached
+    tokens = tuple(sample.tokens for sample in samples)
+    flops = meter.price(prompt, cached, tokens)
+    meter.settle(job.held, flops, Usage(prompt, sum(tokens), cached))
+    job.held = 0.0
+    shares = _shares(meter, prompt, cached, tokens, flops)
+    shares[0] += job.extra
+    rows: tuple[Row, ...] = tuple(
+        StoredSample(sample, share, Usage(prompt, sample.tokens, cached))
+        for sample, share in zip(samples, shares, strict=False)
+    )
+    if not samples:
+        probabilities = reply.probabilities if isinstance(reply, Scores) else ()
+        rows = (StoredScore(probabilities, shares[0], Usage(prompt, 0, cached)),) * len(job.draws)
+    resident = tuple(job.packed + _fed(sample) for sample in samples) or (job.packed,)
+    return Account(rows, flops, resident)
+
+
+def _samples(job: Job, reply: Reply | Scores | Usage) -> tuple[Sample, ...]:
+    if not isinstance(reply, Reply):
+        return ()
+    if len(reply.samples) != len(job.draws):
+        raise EngineError(
+            f"the engine was asked for {len(job.draws)} samples and returned {len(reply.samples)}; this is a fault"
+            " of the engine: report it with the engine's name and version"
+        )
+    return reply.samples
+
+
+def _shares(meter: Meter, prompt: int, cached: int, tokens: tuple[int, ...], flops: float) -> list[float]:
+    """FLOPs of each sample: its own tokens, and for the first one the prompt, so that they add up to the whole."""
+    if len(tokens) <= 1:
+        return [flops]
+    prefill = meter.price(prompt, cached, ())
+    later = [meter.price(prompt, cached, (t,)) - prefill for t in tokens[1:]]
+    return [flops - sum(later), *later]
+
+
+def _fed(sample: Sample) -> bytes:
+    """The generated ids whose keys and values are held: the last token decoded was never fed back."""
+    return pack(sample.ids[: max(sample.tokens - 1, 0)])

@@ -1,0 +1,105 @@
+"""Regions at run time: trips side by side or one after another, as far as the query's fuel goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...ir.nodes import Loop, Node
+from ...ir.plan import Bound
+from ...ir.record import Failure
+from .values import dig
+
+if TYPE_CHECKING:
+    from .executor import Executable, _Frame
+
+
+async def run_region(executable: Executable, frame: _Frame, node: Node, loop: Loop, values: list[Any]) -> Any:
+    """Run a region and return its list (repeat, map) or its last carried values (while)."""
+    bound = executable.plan.bounds[frame.path + node.name]
+    if loop.mode == "repeat":
+        return await _repeat(executable, frame, node, loop, values, bound)
+    if loop.mode == "map":
+        return await _map(executable, frame, node, loop, values, bound)
+    return await _while(executable, frame, node, loop, values, bound)
+
+
+async def _repeat(
+    executable: Executable, frame: _Frame, node: Node, loop: Loop, values: list[Any], bound: Bound
+) -> list[Any]:
+    """Independent trips in waves: the required ones, and then as many at once as the fuel covers."""
+    assert isinstance(loop.trips, int)
+    fuel = frame.query.fuel
+    results: list[Any] = []
+    while len(results) < loop.trips:
+        done = len(results)
+        must = max(0, min(loop.required, loop.trips) - done)
+        # What a further record will cost where it is judged later is held with the trip that makes it.
+        extra = fuel.affordable(bound.trip(1) + bound.carry, loop.trips - done - must)
+        if must + extra == 0:
+            break
+        trips = [_trip(executable, frame, node, loop, values, done + i, loop.trips) for i in range(must + extra)]
+        results += await _side_by_side(trips)
+    return results
+
+
+async def _map(
+    executable: Executable, frame: _Frame, node: Node, loop: Loop, values: list[Any], bound: Bound
+) -> list[Any] | Failure:
+    """One trip for each item; items that failed pass through."""
+    assert isinstance(loop.trips, int)
+    items = values[0]
+    if isinstance(items, Failure):
+        return items
+    name = frame.path + node.name
+    if len(items) > loop.trips:
+        return frame.query.fail(name, f"{len(items)} items are more than the cap of {loop.trips}")
+
+    async def one(i: int, item: Any) -> Any:
+        if isinstance(item, Failure):
+            frame.query.fuel.settle(bound.trip(i))
+            return item
+        return await _trip(executable, frame, node, loop, [item, *values[1:]], i, loop.trips)
+
+    return await _side_by_side([one(i, item) for i, item in enumerate(items)])
+
+
+async def _while(
+    executable: Executable, frame: _Frame, node: Node, loop: Loop, values: list[Any], bound: Bound
+) -> Any:
+    """Trips one after another until the carried values say so, the trips or the fuel are at their end."""
+    assert isinstance(loop.trips, int)
+    carried = list(values)
+    for i in range(loop.trips):
+        state = dict(zip(loop.params, carried, strict=True))
+        if loop.until is not None and dig(state[loop.until.node], loop.until.path):
+            break
+        if i >= loop.required and not frame.query.fuel.take(bound.trip(i)):
+            break
+        outputs = await _trip(executable, frame, node, loop, carried, i, 1)
+        if any(isinstance(o, Failure) for o in outputs):
+            break  # a round that failed leaves what was there before it
+        carried = [*outputs, *carried[len(outputs) :]]
+    return tuple(carried[: len(loop.body.outputs)])
+
+
+async def _trip(
+    executable: Executable, frame: _Frame, node: Node, loop: Loop, values: list[Any], trip: int, most: int
+) -> Any:
+    """One trip: the body on its parameters. Its index in all regions picks its samples."""
+    from .executor import _Frame as Frame
+
+    params = dict(zip(loop.params, values, strict=True))
+    path = f"{frame.path}{node.name}/"
+    rounds = loop.mode == "while"
+    index = frame.index if rounds else frame.index * most + trip
+    inner = Frame(frame.query, loop.body, params, path, index, again=trip > 0 and not rounds)
+    inner.suffix = frame.suffix + (f"/{trip}" if rounds and trip else "")
+    if rounds:
+        return [await executable._value(inner, out) for out in loop.body.outputs]
+    return await executable._value(inner, loop.body.outputs[0])
+
+
+async def _side_by_side(trips: list[Any]) -> list[Any]:
+    from .executor import gather_all
+
+    return [await trips[0]] if len(trips) == 1 else await gather_all(trips)

@@ -1,0 +1,6 @@
+"""The sandbox for model-written Python: bubblewrap namespaces, rlimits and seccomp around a forking server."""
+
+from ._base import ExecutionResult, Limits
+from .sandbox import Sandbox, check
+
+__all__ = ["ExecutionResult", "Limits", "Sandbox", "check"]

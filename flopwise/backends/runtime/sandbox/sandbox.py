@@ -1,0 +1,116 @@
+"""The sandbox: programs in, results out, over a few servers."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from concurrent.futures import ThreadPoolExecutor
+from queue import LifoQueue
+from typing import Any
+
+from ....errors import SandboxError
+from ._base import WALL, ExecutionResult, Limits
+from .reply import DIED, read_reply
+from .worker import Worker
+
+_GRACE_SECONDS = 5.0  # beyond a program's own time, until its server is given up
+
+
+class Sandbox:
+    """Runs model-written Python, each program alone: no network, no files but a scratch folder, no environment.
+
+    A program runs as `__main__` on a fresh namespace with the standard library. The same program gives the same
+    values: hashes and `random` are seeded. `run` may be called from any event loop, and concurrently.
+    """
+
+    def __init__(self, limits: Limits | None = None, workers: int = 2) -> None:
+        """Make a sandbox; servers start with the first programs.
+
+        Args:
+            limits: What one program may use up; by default `Limits()`.
+            workers: Most programs under way at once, one process each.
+        """
+        self.limits = limits or Limits()
+        self._workers = [Worker(self._settings()) for _ in range(workers)]
+        self._idle: LifoQueue[Worker] = LifoQueue()  # last in first out: a server that is up is used again first
+        for worker in self._workers:
+            self._idle.put(worker)
+        # Servers end with the thread that started them, and these threads last as long as the sandbox.
+        self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="flopwise-sandbox")
+        self._closed = False
+
+    async def run(self, program: str, variables: tuple[str, ...], seconds: float | None = None) -> ExecutionResult:
+        """Run a program and read variables from it; whatever the program does is a result, never an error.
+
+        A single variable that the program does not set is the value of its `solution()`, where it defines that
+        function, or else the last line it printed, as text.
+
+        Args:
+            program: Python source text.
+            variables: Names to read at its end.
+            seconds: Processor time it may take; by default the limits'.
+
+        Raises:
+            SandboxError: The sandbox is closed, or cannot be set up on this machine.
+        """
+        limit = self.limits.seconds if seconds is None else seconds
+        if self._closed:
+            raise SandboxError("a closed sandbox runs nothing; make a new one")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, program, variables, limit)
+
+    def close(self) -> None:
+        """End all servers; runs under way end with SandboxError. May be called twice."""
+        self._closed = True
+        for worker in self._workers:
+            worker.kill()
+        self._pool.shutdown()
+        for worker in self._workers:
+            worker.close()
+
+    def _run(self, program: str, variables: tuple[str, ...], seconds: float) -> ExecutionResult:
+        worker = self._idle.get()
+        try:
+            if self._closed:
+                raise SandboxError("the sandbox was closed before the program ran")
+            reply = worker.ask(_job(program, variables, seconds), WALL * seconds + _GRACE_SECONDS, self._most())
+        finally:
+            self._idle.put(worker)
+        if reply is None and self._closed:
+            raise SandboxError("the sandbox was closed while the program ran")
+        if reply is None:
+            return ExecutionResult(False, {}, "", DIED, 0.0)
+        return read_reply(reply, variables, seconds)
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "memory_mib": self.limits.memory_mib,
+            "output_bytes": self.limits.output_bytes,
+            "scratch_mib": self.limits.scratch_mib,
+        }
+
+    def _most(self) -> int:
+        return 20 * (65536 + self.limits.output_bytes)  # what is printed and the values, each byte escaped at worst
+
+
+def _job(program: str, variables: tuple[str, ...], seconds: float) -> dict[str, Any]:
+    return {
+        "program": program,
+        "variables": variables,
+        "cpu_seconds": max(1, math.ceil(seconds)),
+        "wall_seconds": WALL * seconds,
+    }
+
+
+def check() -> None:
+    """Run a program, to see that the sandbox works on this machine.
+
+    Raises:
+        SandboxError: It does not; the message says what is missing and how to get it.
+    """
+    sandbox = Sandbox(workers=1)
+    try:
+        result = sandbox._run("x = 6 * 7", ("x",), sandbox.limits.seconds)
+    finally:
+        sandbox.close()
+    if result.values != {"x": 42}:
+        raise SandboxError(f"a program that sets x to 42 must give it, but the sandbox said: {result.error}; report it")

@@ -1,0 +1,192 @@
+"""The prefix scheduler: what every executor asks instead of the engine.
+
+Requests of one tick of the event loop gather; those asked before are read from the bank, those under way are
+shared, and the rest leave in tree order, each shared prefix computed once before the prompts that have it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...errors import EngineError
+from ...ir.request import GenerateRequest, Sample, ScoreRequest, TokenIds, Usage, pack
+from ..engines._base import Engine
+from .bank import SampleBank
+from .dispatch import Dispatcher, Policy
+from .jobs import Call, Draw, Key, Row, Warm, jobs_of
+from .keys import canonical, sample_key, score_key
+from .meter import Meter
+from .rows import StoredSample, StoredScore
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Samples of a request.
+
+    Attributes:
+        samples: `n` samples, by index; at temperature 0 the one sample n times.
+        usage: The prompt once, and the samples' tokens; cached as it was when the first sample was drawn.
+        flops: FLOPs of these samples when they were drawn, now or earlier. Warm-ups shared with other prompts
+            are left out.
+        from_bank: How many of the samples were drawn earlier.
+        spent: FLOPs this call has caused: 0 for what came from the bank or was under way for another caller.
+    """
+
+    samples: tuple[Sample, ...]
+    usage: Usage
+    flops: float
+    from_bank: int
+    spent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOutcome:
+    """Probabilities of a request's choices; the fields mean what they mean in Outcome."""
+
+    probabilities: tuple[float, ...]
+    usage: Usage
+    flops: float
+    from_bank: int
+    spent: float = 0.0
+
+
+class Scheduler:
+    """Asks one engine for any number of executors, within one event loop at a time.
+
+    Args:
+        engine: The engine.
+        meter: Where FLOPs are held and counted; its cost model prices this engine's tokens.
+        bank: Where samples are kept, if anywhere.
+        policy: How waiting is weighed against computing.
+    """
+
+    def __init__(
+        self, engine: Engine, meter: Meter, bank: SampleBank | None = None, policy: Policy | None = None
+    ) -> None:
+        self.engine = engine
+        self.meter = meter
+        self.bank = bank if bank is not None and bank.enabled else None
+        self._dispatcher = Dispatcher(engine, meter, self.bank, policy or Policy())
+        self._fingerprint = engine.model.fingerprint
+        limits = engine.capabilities
+        self._most = max(limits.in_flight, 1) if limits.forks else 1  # samples of one request of the engine
+        self._fresh: list[Draw] = []  # gathered in this tick
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def generate(self, request: GenerateRequest) -> Outcome:
+        """Samples `first_index` to `first_index + n` of the request's stream.
+
+        Raises:
+            BudgetError: The meter's cap does not cover what is missing; it was not sent.
+            EngineError: The engine failed, or a passing fault outlasted the retries.
+            StudyError: The bank cannot be read or written.
+        """
+        asked, packed = canonical(request), pack(request.ids)
+        start, n = asked.first_index, asked.n
+        found: list[StoredSample | None] = [None] * n
+        key: Key = (packed, asked.decoding, asked.grammar, asked.stream)
+        if self.bank is not None:
+            digest = sample_key(self._fingerprint, asked, packed)
+            key, found = (digest,), self.bank.stored(digest, start, n)
+        missing = [start + i for i, row in enumerate(found) if row is None]
+        rows, own = await self._draw(key, missing, packed, asked) if missing else ([], [])
+        drawn = iter(rows)
+        samples = [row if row is not None else next(drawn) for row in found]
+        return _outcome(request, samples, n - len(missing), sum(row.flops for row in own))
+
+    async def score(self, request: ScoreRequest) -> ScoreOutcome:
+        """Probabilities of the request's choices; raises as `generate` does."""
+        packed = pack(request.ids)
+        key: Key = ("score", packed, request.choices)
+        if self.bank is not None:
+            digest = score_key(self._fingerprint, request, packed)
+            key, stored = (digest,), self.bank.get_score(digest)
+            if stored is not None:
+                return ScoreOutcome(stored.probabilities, stored.usage, stored.flops, 1)
+        (row,), own = await self._draw(key, [0], packed, request)
+        assert isinstance(row, StoredScore)
+        return ScoreOutcome(row.probabilities, row.usage, row.flops, 0, sum(r.flops for r in own))
+
+    async def warm(self, ids: TokenIds) -> None:
+        """Have the engine compute a prefix that will be shared, unless it holds it; the cost is cold.
+
+        Raises:
+            BudgetError: The meter's cap does not cover it.
+            EngineError: The engine failed, or a passing fault outlasted the retries.
+        """
+        self._enter()
+        packed = pack(ids)
+        call = Call(asyncio.get_running_loop().create_future())
+        known = self._dispatcher.draws.get((("warm", packed), 0))
+        draw = known or Draw(("warm", packed), 0, packed, ScoreRequest(ids, ()))
+        call.join(draw)
+        if known is None and not self._dispatcher.submit_warm(Warm(packed, (draw,), ids=ids)):
+            return
+        await self._wait(call)
+
+    async def drain(self) -> None:
+        """Wait until nothing is under way: requests whose callers were cancelled are finished, and so banked."""
+        while self._dispatcher.tasks:
+            await asyncio.wait(self._dispatcher.tasks)
+            await asyncio.sleep(0)
+
+    def statistics(self) -> dict[str, float]:
+        """Requests, warm-ups and retries; prompt tokens, those cached and those computed; the peak in flight."""
+        totals = {"prompt": self.meter.prompt, "cached": self.meter.cached, "computed": self.meter.computed}
+        return {**self._dispatcher.counts, **totals, "cold": self.meter.cold}
+
+    async def _draw(
+        self, key: Key, indices: Sequence[int], packed: bytes, request: GenerateRequest | ScoreRequest
+    ) -> tuple[list[Row], list[Row]]:
+        """Rows by index, and which of them this call was the first to ask for."""
+        loop = self._enter()
+        call, draws, first = Call(loop.create_future()), self._dispatcher.draws, []
+        for index in indices:
+            draw = draws.get((key, index))
+            if draw is None:
+                draw = draws[key, index] = Draw(key, index, packed, request)
+                if not self._fresh:
+                    loop.call_soon(self._gathered)
+                self._fresh.append(draw)
+                first.append(draw)
+            call.join(draw)
+        await self._wait(call)
+        return _rows(call.draws), _rows(first)
+
+    async def _wait(self, call: Call) -> None:
+        try:
+            await call.future
+        except asyncio.CancelledError:
+            call.leave()
+            raise
+
+    def _gathered(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        self._dispatcher.submit(jobs_of(fresh, self._most))
+
+    def _enter(self) -> asyncio.AbstractEventLoop:
+        """The running loop; a loop that has ended leaves nothing behind."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._loop is not None and self._loop.is_running():
+                raise EngineError(
+                    "this engine's scheduler is in use by another running event loop; run the programs in one loop,"
+                    " or give each loop an engine of its own"
+                )
+            self._loop, self._fresh = loop, []
+            self._dispatcher.restart()
+        return loop
+
+
+def _rows(draws: Sequence[Draw]) -> list[Row]:
+    return [draw.row for draw in draws if draw.row is not None]
+
+
+def _outcome(request: GenerateRequest, rows: Sequence[Row], from_bank: int, spent: float) -> Outcome:
+    stored = [row for row in rows if isinstance(row, StoredSample)]
+    copies = request.n // len(stored)  # more than 1 at temperature 0 only
+    usage = Usage(len(request.ids), sum(row.usage.completion for row in stored), stored[0].usage.cached)
+    samples = tuple(row.sample for row in stored) * copies
+    return Outcome(samples, usage, sum(row.flops for row in stored), from_bank * copies, spent)

@@ -1,0 +1,138 @@
+"""Static bounds: how many FLOPs each node of a lowered graph can take, in steady state.
+
+Within one query a prompt that was sent is resident: a continuation pays only for what is new, a prompt sent again
+only for the block that is never reused whole. The executor charges by the same rules, so a bound always holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ..ir.flops import Cost
+from ..ir.graph import Graph
+from ..ir.nodes import Gather, Generate, Input, Loop, Node
+from ..ir.plan import Bound, Carry, Fill, PromptPlan
+from ..ir.prompt import Ref
+from .lengths import Lengths
+
+
+class Bounds:
+    """Computes the bounds of a graph's nodes and of its regions."""
+
+    def __init__(self, cost: Cost | None, block: int) -> None:
+        self.cost = cost
+        self.block = block
+        self.found: dict[str, Bound] = {}
+
+    def graph(self, graph: Graph, lengths: Lengths, path: str = "") -> tuple[float, float]:
+        """Least and worst of a graph; every node's bound is noted under its full dotted name."""
+        least = worst = 0.0
+        for node in graph.nodes:
+            bound = self._node(node, lengths, path)
+            if bound is not None:
+                self.found[path + node.name] = bound
+                least, worst = least + bound.least, worst + bound.worst
+        return least, worst
+
+    def _node(self, node: Node, lengths: Lengths, path: str) -> Bound | None:
+        if node.prompt is not None:
+            return self._request(node, lengths)
+        if isinstance(node.attrs, Loop):
+            return self._region(node, node.attrs, lengths, path)
+        return None
+
+    def _request(self, node: Node, lengths: Lengths) -> Bound:
+        prompt = lengths.prompts[node.name]
+        most = lengths.prompt_most(prompt)
+        samples: tuple[int, ...] = ()
+        if isinstance(node.attrs, Generate):
+            samples = (node.attrs.decoding.max_tokens,) * node.attrs.n
+        first = self._price(most, resident(prompt, lengths, self.block), samples)
+        again = self._price(most, (most - 1) // self.block * self.block, samples)
+        return Bound(first, first, again=min(first, again) if invariant(prompt, lengths) else first)
+
+    def _price(self, prompt: int, cached: int, samples: tuple[int, ...]) -> float:
+        return self.cost.request(prompt, cached, samples) if self.cost is not None else 0.0
+
+    def _region(self, node: Node, loop: Loop, lengths: Lengths, path: str) -> Bound:
+        required, most = lengths.trips(node)
+        inside = f"{path}{node.name}/"
+        if loop.mode == "while":
+            rounds = [self.graph(loop.body, inner, inside) for inner in lengths.rounds(node)]
+            # Later rounds carry more, so the last one bounds each: the executor settles nodes by its figures.
+            last = rounds[-1][0] if rounds else 0.0
+            return Bound(required * last, sum(worst for _, worst in rounds), (last,))
+        first_least, first_worst = self.graph(loop.body, lengths.inside(node), inside)
+        again_least, again_worst = self._again(loop.body, inside)
+        trips = (first_least, again_least)
+        least = first_least + (required - 1) * again_least if required else 0.0
+        worst = first_worst + (most - 1) * again_worst if most else 0.0
+        return Bound(least, worst, trips, carry=self._carry(node, lengths))
+
+    def _again(self, body: Graph, path: str) -> tuple[float, float]:
+        """Least and worst of a trip after the first, which has sent what does not change from trip to trip."""
+        bounds = [(n, self.found[path + n.name]) for n in body.nodes if path + n.name in self.found]
+        least = sum(b.again if n.prompt is not None else b.least for n, b in bounds)
+        worst = sum(b.again if n.prompt is not None else b.worst for n, b in bounds)
+        return least, worst
+
+    def _carry(self, node: Node, lengths: Lengths) -> float:
+        """What one more record of a repeat costs in the regions that map over the list it is in."""
+        total = 0.0
+        for user in mapped_over(lengths.graph, node):
+            body = lengths.inside(user)
+            total += Bounds(self.cost, self.block).graph(_body(user), body)[0]
+        return total
+
+
+def _body(node: Node) -> Graph:
+    assert isinstance(node.attrs, Loop)
+    return node.attrs.body
+
+
+def mapped_over(graph: Graph, node: Node) -> Iterator[Node]:
+    """The map-regions over the list that a node gives, also after gathering and further mapping."""
+    lists = {node.name}
+    for user in graph.nodes:
+        if not user.inputs or user.inputs[0].node not in lists and not isinstance(user.attrs, Gather):
+            continue
+        if isinstance(user.attrs, Loop) and user.attrs.mode == "map":
+            lists.add(user.name)
+            yield user
+        elif isinstance(user.attrs, Gather) and any(r.node in lists and not r.path for r in user.inputs):
+            lists.add(user.name)
+
+
+def resident(prompt: PromptPlan, lengths: Lengths, block: int) -> int:
+    """Fewest tokens of a prompt at its most that are surely resident, in whole blocks."""
+    most = lengths.prompt_most(prompt)
+    slots = sum(p.cap for p in prompt.pieces if isinstance(p, Fill))
+    head = prompt.pieces[0] if prompt.pieces else None
+    if isinstance(head, Carry):
+        # The last generated token was never fed back, and the tail of a block is computed again.
+        kept = lengths.carry_most(head.ref) - 1
+    else:
+        kept = min(prompt.static, most - 1 if slots or most == prompt.static else prompt.static)
+    return max(min(kept, most - 1), 0) // block * block
+
+
+def invariant(prompt: PromptPlan, lengths: Lengths) -> bool:
+    """True where every value in the prompt comes from outside the region, so each trip sends the same."""
+    graph = lengths.graph
+    refs: list[Ref] = [p.ref for p in prompt.pieces if isinstance(p, (Fill, Carry))]
+    loop = lengths.loop.attrs if lengths.loop else None
+    item = loop.params[0] if isinstance(loop, Loop) and loop.mode == "map" else None
+    return all(isinstance(graph.node(r.node).attrs, Input) and r.node != item for r in refs)
+
+
+def streams_of(graph: Graph, prompts: Mapping[str, PromptPlan]) -> dict[str, str]:
+    """Seed namespaces: nodes whose prompts could come out the same draw from streams of their own."""
+    ranks: dict[object, int] = {}
+    streams: dict[str, str] = {}
+    for name, node in graph.walk():
+        if isinstance(node.attrs, Generate) and node.attrs.decoding.temperature > 0:
+            statics = tuple(getattr(p, "ids", None) for p in prompts[name].pieces)
+            key = (statics, node.attrs.decoding, node.attrs.grammar)
+            ranks[key] = ranks.get(key, -1) + 1
+            streams[name] = str(ranks[key]) if ranks[key] else ""
+    return streams

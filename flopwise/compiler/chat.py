@@ -1,0 +1,103 @@
+"""Prompts to pieces: the model's chat template around segments, tokenised, slots left open."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..ir.plan import Carry, Fill, Piece, Static
+from ..ir.prompt import Message, Prompt, Segment, Slot, Text
+from ..ir.request import TokenIds
+from ..ir.target import Tokenizer
+
+_MARK = re.compile("\ue000([0-9]+)\ue001")
+CapOf = Callable[[Slot], Fill]
+
+
+def prompt_pieces(prompt: Prompt, tokenizer: Tokenizer, fill: CapOf) -> tuple[Piece, ...]:
+    """A prompt as static ids, slots and a carried generation.
+
+    Args:
+        prompt: The prompt.
+        tokenizer: The model's; its template's text may hold special tokens, a prompt's text never does.
+        fill: Makes the plan's slot of a prompt's slot, its cap found.
+    """
+    parts: list[Piece | Segment | str] = [Carry(prompt.continues)] if prompt.continues else []
+    parts += _turns(prompt, tokenizer)
+    parts += prompt.prefill
+    return _tokenise(parts, tokenizer, fill)
+
+
+def _turns(prompt: Prompt, tokenizer: Tokenizer) -> list[Piece | Segment | str]:
+    """Template text (as str) and the segments of the messages, in order."""
+    if prompt.continues is None:
+        return _render(prompt.messages, tokenizer)
+    if not prompt.messages:
+        return []
+    # The turn that goes on must be closed as the template closes it: render it in place and keep what follows.
+    before = (Message("user", (Text("u"),)), Message("assistant", (Text("a"),)))
+    return _render(before + prompt.messages, tokenizer, skip=2)
+
+
+def _render(messages: tuple[Message, ...], tokenizer: Tokenizer, skip: int = 0) -> list[Piece | Segment | str]:
+    marked = [(m.role, f"\ue000{i}\ue001") for i, m in enumerate(messages)]
+    try:
+        text = tokenizer.render_chat(marked, generate=True)
+    except ValueError:
+        merged = _without_system(messages)
+        if merged == messages:
+            raise
+        return _render(merged, tokenizer, skip)
+    split = _MARK.split(text)
+    first = 2 * skip
+    out: list[Piece | Segment | str] = []
+    for i, part in enumerate(split[first:], first):
+        out += messages[int(part)].segments if i % 2 else [part]
+    return out
+
+
+def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """For templates that know no system role: its text begins the first user turn."""
+    if not messages or messages[0].role != "system" or len(messages) < 2:
+        return messages
+    system, first, *rest = messages
+    return (replace(first, segments=(*system.segments, Text("\n\n"), *first.segments)), *rest)
+
+
+def _tokenise(parts: list[Piece | Segment | str], tokenizer: Tokenizer, fill: CapOf) -> tuple[Piece, ...]:
+    """Ids for what is static. A space before a slot goes with the slot's text, as the tokenizer wants it."""
+    pieces: list[Piece] = []
+    ids: list[int] = []
+    for i, part in enumerate(parts):
+        if isinstance(part, Text):
+            lead = _lead(parts, i)
+            ids += tokenizer.encode(part.text[: len(part.text) - len(lead)])
+        elif isinstance(part, str):
+            ids += tokenizer.encode_template(part) if part else ()
+        else:
+            _flush(pieces, ids)
+            ids = []
+            if isinstance(part, Slot):
+                before = parts[i - 1] if i else None
+                part = replace(fill(part), lead=_lead(parts, i - 1) if isinstance(before, Text) else "")
+            pieces.append(part)
+    _flush(pieces, ids)
+    return tuple(pieces)
+
+
+def _lead(parts: list[Piece | Segment | str], i: int) -> str:
+    """The last space of a text before a slot."""
+    part = parts[i]
+    follows = i + 1 < len(parts) and isinstance(parts[i + 1], Slot)
+    return " " if follows and isinstance(part, Text) and part.text.endswith(" ") else ""
+
+
+def _flush(pieces: list[Piece], ids: list[int]) -> None:
+    if ids:
+        pieces.append(Static(tuple(ids)))
+
+
+def leading_static(pieces: tuple[Piece, ...]) -> TokenIds:
+    """The ids before the first slot or carried generation."""
+    return pieces[0].ids if pieces and isinstance(pieces[0], Static) else ()

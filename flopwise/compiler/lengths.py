@@ -1,0 +1,186 @@
+"""How long values can get: most tokens of a slot, most records of a list, most tokens of a carried generation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..ir.graph import Graph
+from ..ir.nodes import Gather, Generate, Host, Input, Loop, Node, Pack, Parse, Reduce, Score, Select
+from ..ir.plan import Carry, Fill, PromptPlan, Static
+from ..ir.prompt import Ref, Slot
+
+MADE_CAP = 256  # tokens of a made value whose length nothing bounds, such as a host function's result
+SCALAR_CAP = 40
+DEFAULT_INPUT_CAP = 1024
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bounds of a value's length: `tokens` as text, `prompt` tokens before it if it is a generation, records."""
+
+    tokens: int = MADE_CAP
+    prompt: int = 0
+    least: int = 1
+    most: int = 1
+
+
+class Lengths:
+    """Sizes of the values of one graph. A region's parameters are looked up outside, where they are bound."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        caps: Mapping[str, int] | None = None,
+        outer: Lengths | None = None,
+        loop: Node | None = None,
+        carried: Mapping[str, Size] | None = None,
+    ) -> None:
+        self.graph = graph
+        self.caps = caps or {}
+        self.outer = outer
+        self.loop = loop
+        self.carried = carried or {}
+        # Filled by lowering as it goes: prompts of this graph, and of the bodies of its regions by region.
+        self.prompts: dict[str, PromptPlan] = {}
+        self.bodies: dict[str, dict[str, PromptPlan]] = {}
+        self._visiting: set[Ref] = set()
+
+    def inside(self, node: Node, carried: Mapping[str, Size] | None = None) -> Lengths:
+        """The sizes in a region's body; `carried` overrides those of carried generations."""
+        inner = Lengths(_loop(node).body, None, self, node, carried)
+        inner.prompts = self.bodies.get(node.name, inner.prompts)
+        return inner
+
+    def fill(self, slot: Slot) -> Fill:
+        """The plan's slot of a prompt's slot: capped by what it holds."""
+        cap = slot.cap if slot.cap is not None else self.size(slot.ref).tokens
+        given = self.given(slot.ref)
+        return Fill(slot.ref, cap, slot.truncate or not given, "", given)
+
+    def given(self, ref: Ref) -> str:
+        """The program's input field that a ref stands for, "" if it is made inside."""
+        node = self.graph.node(ref.node)
+        if not isinstance(node.attrs, Input) or ref.path:
+            return ""
+        return self.outer.given(self._bound(node.attrs.field)) if self.outer else node.attrs.field
+
+    def prompt_most(self, prompt: PromptPlan) -> int:
+        """Most tokens of a prompt here."""
+        return sum(self._piece_most(p) for p in prompt.pieces)
+
+    def _piece_most(self, piece: Static | Fill | Carry) -> int:
+        if isinstance(piece, Static):
+            return len(piece.ids)
+        if isinstance(piece, Fill):
+            return piece.cap
+        return self.carry_most(piece.ref)
+
+    def carry_most(self, ref: Ref) -> int:
+        """Most tokens of an earlier generation's prompt and output."""
+        size = self.size(ref)
+        return size.prompt + size.tokens
+
+    def size(self, ref: Ref) -> Size:
+        """The size of the value that a ref finds; a path into a list means each of its items."""
+        node = self.graph.node(ref.node)
+        match node.attrs:
+            case Input(field):
+                return self._param(field, ref)
+            case Generate(decoding=decoding):
+                prompt = self.prompts.get(node.name)
+                return Size(decoding.max_tokens, self.prompt_most(prompt) if prompt else 0)
+            case Parse():
+                return self._field(node, node.attrs, ref)
+            case Pack(fields=fields, base=base):
+                return self._packed(node, fields, base, ref)
+            case Gather():
+                return self._gathered(node, ref)
+            case Reduce():
+                return self._widest([self.size(r.at(*(ref.path or ("",)))) for r in node.inputs])
+            case Select():
+                return self._widest([self.size(r.at(*ref.path)) for r in node.inputs[1:]])
+            case Loop():
+                return self._region(node, node.attrs, ref)
+            case Host(cap=cap):
+                return Size(cap or MADE_CAP)
+            case Score():
+                return Size(SCALAR_CAP)
+        return Size()
+
+    def _bound(self, field: str) -> Ref:
+        assert self.loop is not None
+        return dict(zip(_loop(self.loop).params, self.loop.inputs, strict=True))[field]
+
+    def _param(self, field: str, ref: Ref) -> Size:
+        if self.outer is None:
+            return Size(self.caps.get(field, DEFAULT_INPUT_CAP))
+        if field in self.carried and not ref.path:
+            return self.carried[field]
+        before = self.outer.size(self._bound(field).at(*ref.path))
+        loop = _loop(self.loop)
+        position = loop.params.index(field)
+        if loop.mode != "while" or position >= len(loop.body.outputs) or ref in self._visiting:
+            return before
+        self._visiting.add(ref)
+        after = self.size(loop.body.outputs[position].at(*ref.path))
+        self._visiting.discard(ref)
+        return self._widest([before, after])
+
+    def _field(self, node: Node, parse: Parse, ref: Ref) -> Size:
+        if ref.path and ref.path[0] in parse.extra:
+            return self.size(node.inputs[1 + parse.extra.index(str(ref.path[0]))])
+        if parse.form == "scalar":
+            return Size(SCALAR_CAP)
+        return Size(MADE_CAP if parse.form == "result" else self.size(node.inputs[0]).tokens)
+
+    def _packed(self, node: Node, fields: tuple[str, ...], base: bool, ref: Ref) -> Size:
+        if ref.path and ref.path[0] in fields:
+            return self.size(node.inputs[int(base) + fields.index(str(ref.path[0]))].at(*ref.path[1:]))
+        return self.size(node.inputs[0].at(*ref.path)) if base else Size()
+
+    def _gathered(self, node: Node, ref: Ref) -> Size:
+        sizes = [self.size(r.at(*ref.path)) for r in node.inputs]
+        if ref.path:
+            return self._widest(sizes)
+        return Size(MADE_CAP, 0, sum(s.least for s in sizes), sum(s.most for s in sizes))
+
+    def _region(self, node: Node, loop: Loop, ref: Ref) -> Size:
+        if loop.mode != "while":
+            if ref.path:
+                return self.inside(node).size(loop.body.outputs[0].at(*ref.path))
+            return Size(MADE_CAP, 0, *self.trips(node))
+        position, path = (int(ref.path[0]), ref.path[1:]) if ref.path else (0, ())
+        sizes = [self.size(node.inputs[position].at(*path))]
+        for inner in self.rounds(node):
+            sizes.append(inner.size(loop.body.outputs[position].at(*path)))
+        return self._widest(sizes)
+
+    def rounds(self, node: Node) -> list[Lengths]:
+        """The sizes in the body of a while-region, round by round: carried generations grow."""
+        loop = _loop(node)
+        params = loop.params[: len(loop.body.outputs)]
+        carried = {p: self.size(r) for p, r in zip(params, node.inputs, strict=False)}
+        rounds: list[Lengths] = []
+        for _ in range(self.trips(node)[1]):
+            inner = self.inside(node, carried)
+            rounds.append(inner)
+            carried = {p: inner.size(out) for p, out in zip(params, loop.body.outputs, strict=True)}
+        return rounds
+
+    def _widest(self, sizes: list[Size]) -> Size:
+        return max(sizes, key=lambda s: s.prompt + s.tokens)
+
+    def trips(self, node: Node) -> tuple[int, int]:
+        """Trips that must happen, and the most that can."""
+        loop = _loop(node)
+        assert isinstance(loop.trips, int), "choices are assigned before lowering"
+        if loop.mode != "map":
+            return min(loop.required, loop.trips), loop.trips
+        items = self.size(node.inputs[0])
+        return min(items.least, loop.trips), min(items.most, loop.trips)
+
+
+def _loop(node: Node | None) -> Loop:
+    assert node is not None and isinstance(node.attrs, Loop)
+    return node.attrs

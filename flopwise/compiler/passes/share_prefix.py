@@ -1,0 +1,81 @@
+"""share_prefix: put what is shared widest first, so that prompts of different nodes begin alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ...ir.graph import Graph
+from ...ir.nodes import Generate, Loop, Node, Score
+from ...ir.prompt import Message, Prompt, Segment
+
+_RANK = {"task": 0, "demos": 1, "input": 2}
+Turns = tuple[Message, ...]
+Key = tuple[tuple[Segment, ...], ...]
+
+
+def share_prefix(graph: Graph) -> Graph:
+    """Order each prompt's turns: preamble, then demonstrations by how many prompts show them, then the input.
+
+    Demonstrations shown by equally many prompts keep the order in which the program first shows them, so two
+    prompts with demonstrations in common begin with the same tokens.
+
+    Before:
+        %a = generate() n=1 T=0 max=8 from %question   [demos x, y]
+        %b = generate() n=1 T=0 max=8 from %question   [demos y]
+        %c = gather(%a, %b)
+        return %c
+    After:
+        %a = generate() n=1 T=0 max=8 from %question   [demos y, x]
+        %b = generate() n=1 T=0 max=8 from %question   [demos y]
+        %c = gather(%a, %b)
+        return %c
+    """
+    prompts = [n.prompt for _, n in graph.walk() if n.prompt is not None]
+    shown = [key for p in prompts for key in dict.fromkeys(_key(d) for d in _demos(p.messages))]
+    counts = Counter(shown)
+    first = {key: i for i, key in reversed(list(enumerate(shown)))}
+    order = {key: (-counts[key], first[key]) for key in counts}
+    return _reorder(graph, order)
+
+
+def _reorder(graph: Graph, order: dict[Key, tuple[int, int]]) -> Graph:
+    nodes = [_reorder_node(n, order) for n in graph.nodes]
+    return graph.rebuild(nodes)
+
+
+def _reorder_node(node: Node, order: dict[Key, tuple[int, int]]) -> Node:
+    match node.attrs:
+        case Generate() | Score():
+            return replace(node, attrs=replace(node.attrs, prompt=_sorted(node.attrs.prompt, order)))
+        case Loop():
+            return replace(node, attrs=replace(node.attrs, body=_reorder(node.attrs.body, order)))
+    return node
+
+
+def _sorted(prompt: Prompt, order: dict[Key, tuple[int, int]]) -> Prompt:
+    if prompt.continues is not None:
+        return prompt
+    demos = sorted(_demos(prompt.messages), key=lambda turns: order[_key(turns)])
+    others = sorted((m for m in prompt.messages if not m.demo), key=lambda m: _RANK[m.scope])
+    head = [m for m in others if m.scope == "task"]
+    tail = [m for m in others if m.scope != "task"]
+    return replace(prompt, messages=(*head, *_flat(demos), *tail))
+
+
+def _demos(messages: Turns) -> list[Turns]:
+    """The turns of each demonstration, in order."""
+    groups: dict[str, list[Message]] = {}
+    for message in messages:
+        if message.demo:
+            groups.setdefault(message.demo, []).append(message)
+    return [tuple(g) for g in groups.values()]
+
+
+def _key(turns: Turns) -> Key:
+    return tuple(m.segments for m in turns)
+
+
+def _flat(groups: Iterable[Turns]) -> list[Message]:
+    return [m for g in groups for m in g]

@@ -1,0 +1,106 @@
+"""specialise: assign every choice, so that one branch of each remains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ...errors import ConfigError
+from ...ir.choices import Config, Var
+from ...ir.graph import Graph
+from ...ir.nodes import Call, Choice, Loop, Node
+from ...ir.prompt import Ref
+from .drop_dead import drop_dead
+
+
+def specialise(graph: Graph, config: Config, demo_pool: Mapping[str, Any] | None = None) -> Graph:
+    """Replace choices by what the config assigns; choices that the config leaves out stay open.
+
+    A choice node gives way to its chosen branch, open values in modules and regions to their values, demo ids to
+    the demos of the pool. A region of one sample draws it greedily.
+
+    Before, with config {"draft": "Predict"}:
+        %a = call() Predict(Q) on question
+        %b = call() ChainOfThought(Q) on question
+        %c = choice(%a, %b) ?draft of Predict, ChainOfThought
+        return %c
+    After:
+        %a = call() Predict(Q) on question
+        return %a
+
+    Raises:
+        ConfigError: The config assigns a choice that the graph does not have, or a value outside its domain.
+    """
+    known = {v.name for v in open_values(graph)}
+    unknown = sorted(set(config) - known)
+    if unknown:
+        raise ConfigError(f"the program has no choice {unknown[0]!r}; it has {sorted(known)}")
+    return drop_dead(_assign(graph, config, dict(demo_pool or {})))
+
+
+def _assign(graph: Graph, config: Config, pool: dict[str, Any]) -> Graph:
+    chosen: dict[str, Ref] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if isinstance(node.attrs, Choice) and node.attrs.choice in config:
+            chosen[node.name] = node.inputs[_branch(node.attrs, config)]
+        else:
+            nodes.append(_assign_node(node, config, pool))
+
+    def swap(ref: Ref) -> Ref:
+        while ref.node in chosen:
+            ref = chosen[ref.node].at(*ref.path)
+        return ref
+
+    return graph.rebuild(nodes, swap)
+
+
+def _branch(choice: Choice, config: Config) -> int:
+    label = config[choice.choice]
+    if label not in choice.labels:
+        raise ConfigError(f"choice {choice.choice!r}: one of {list(choice.labels)} is needed, but got {label!r}")
+    return choice.labels.index(str(label))
+
+
+def _assign_node(node: Node, config: Config, pool: dict[str, Any]) -> Node:
+    if isinstance(node.attrs, Call):
+        return replace(node, attrs=replace(node.attrs, module=node.attrs.module.bind(config, pool)))
+    if isinstance(node.attrs, Loop):
+        trips = node.attrs.trips
+        if isinstance(trips, Var) and trips.name in config:
+            trips = trips.resolve(config)
+        body = _assign(node.attrs.body, config, pool)
+        if node.attrs.mode == "repeat" and trips == 1:
+            body = _greedy(body)
+        return replace(node, attrs=replace(node.attrs, trips=trips, body=drop_dead(body)))
+    return node
+
+
+def _greedy(graph: Graph) -> Graph:
+    """The body with temperatures at 0 where the user set none: drawing once from a distribution helps nobody."""
+    nodes = [
+        replace(n, attrs=replace(n.attrs, module=n.attrs.module.sampled(None))) if isinstance(n.attrs, Call) else n
+        for n in graph.nodes
+    ]
+    return graph.rebuild(nodes).map_bodies(_greedy)
+
+
+def open_values(graph: Graph) -> tuple[Var, ...]:
+    """Every choice that the graph still leaves open, outermost first."""
+    from ...ir.choices import Categorical
+
+    found: dict[str, Var] = {}
+    for node in graph.nodes:
+        match node.attrs:
+            case Choice(choice, labels):
+                found.setdefault(choice, Var(choice, Categorical(labels), labels[0]))
+            case Call(module, _):
+                for var in module.open():
+                    found.setdefault(var.name, var)
+            case Loop(_, body, _, trips):
+                if isinstance(trips, Var):
+                    found.setdefault(trips.name, trips)
+                for var in open_values(body):
+                    found.setdefault(var.name, var)
+    return tuple(found.values())

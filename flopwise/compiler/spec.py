@@ -1,0 +1,140 @@
+"""The spec: what a legal graph is. Verified at the end of the passes, and after each of them in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import GraphError
+from ..ir.graph import Graph
+from ..ir.nodes import (
+    Call,
+    Choice,
+    Gather,
+    Generate,
+    Loop,
+    Node,
+    Pack,
+    Parse,
+    Reduce,
+    Score,
+    Select,
+)
+from ..ir.prompt import Ref
+
+Rule = Callable[[Graph, Node], str | None]
+
+
+def verify(graph: Graph, path: str = "") -> None:
+    """Check every rule on every node, regions included.
+
+    Raises:
+        GraphError: A rule is broken; names the graph, the node and the rule.
+    """
+    seen: set[str] = set()
+    for node in graph.nodes:
+        for ref in node.refs():
+            if ref.node not in seen:
+                _broken(path, node, f"takes {ref}, which is not made before it")
+        for rule in RULES:
+            fault = rule(graph, node)
+            if fault:
+                _broken(path, node, fault)
+        seen.add(node.name)
+        if isinstance(node.attrs, Loop):
+            verify(node.attrs.body, f"{path}{node.name}/")
+    for ref in graph.outputs:
+        if ref.node not in seen:
+            raise GraphError(f"graph {path or graph.name!r} returns {ref}, which no node gives")
+
+
+def _broken(path: str, node: Node, fault: str) -> None:
+    raise GraphError(f"node {path + node.name!r} ({node.op}) {fault}")
+
+
+def closed(graph: Graph, node: Node) -> str | None:
+    """After specialise and expand_modules there is neither a call nor a choice nor an open value."""
+    if isinstance(node.attrs, Call):
+        return None if not node.attrs.module.open() else "still has open choices"
+    if isinstance(node.attrs, Choice):
+        return f"leaves choice {node.attrs.choice!r} open"
+    if isinstance(node.attrs, Loop) and not isinstance(node.attrs.trips, int):
+        return f"leaves choice {node.attrs.trips} open"
+    return None
+
+
+def lists_where_lists(graph: Graph, node: Node) -> str | None:
+    """Reductions take a list of records; parses take one value."""
+    first = graph.node(node.inputs[0].node).type if node.inputs else None
+    if isinstance(node.attrs, Reduce) and first is not None and not first.many:
+        return "reduces what is not a list"
+    if isinstance(node.attrs, Parse) and first is not None and first.many and not _lane(node.inputs[0]):
+        return "parses a list; it parses one of its samples"
+    return None
+
+
+def _lane(ref: Ref) -> bool:
+    return bool(ref.path) and isinstance(ref.path[0], int)
+
+
+def counts(graph: Graph, node: Node) -> str | None:
+    """Numbers that the ops need: samples, tokens, branches, choices, names."""
+    match node.attrs:
+        case Generate(_, decoding, _, n):
+            if n < 1 or decoding.max_tokens < 1:
+                return f"draws n={n} samples of max_tokens={decoding.max_tokens}; both must be at least 1"
+            if decoding.temperature == 0 and n > 1:
+                return "draws several samples greedily; a greedy stream has one"
+        case Score(_, choices) if len(choices) < 2:
+            return f"scores {choices}; at least two choices are needed"
+        case Select() if len(node.inputs) != 3:
+            return f"selects by a condition between two values, but has {len(node.inputs)} inputs"
+        case Pack(_, fields, base) if len(node.inputs) != len(fields) + int(base):
+            return "packs another number of values than it names"
+        case Gather(weights) if weights and len(weights) != len(node.inputs):
+            return f"has {len(weights)} weights for {len(node.inputs)} inputs"
+    return None
+
+
+def prompts_speak(graph: Graph, node: Node) -> str | None:
+    """A prompt ends with the user's turn or goes on from a generation; demonstrations come in pairs."""
+    prompt = node.prompt
+    if prompt is None:
+        return None
+    if prompt.continues is None and (not prompt.messages or prompt.messages[-1].role != "user"):
+        return "has a prompt that does not end with a user turn"
+    if prompt.continues is not None and graph.node(prompt.continues.node).type.kind not in ("text", "tuple"):
+        return f"goes on from {prompt.continues}, which is not a generation"
+    return None
+
+
+def regions_fit(graph: Graph, node: Node) -> str | None:
+    """A region binds each parameter; a while-region returns as many values as it carries."""
+    if not isinstance(node.attrs, Loop):
+        return None
+    loop = node.attrs
+    if len(loop.params) != len(node.inputs):
+        return f"binds {len(node.inputs)} values to {len(loop.params)} parameters"
+    if loop.mode != "while" and len(loop.body.outputs) != 1:
+        return f"returns {len(loop.body.outputs)} values a trip; it must return one"
+    if loop.until is not None and loop.until.node not in loop.params:
+        return f"ends by {loop.until}, which is not carried"
+    if isinstance(loop.trips, int) and loop.trips < 1:
+        return f"has {loop.trips} trips; at least one is needed"
+    return None
+
+
+def types_known(graph: Graph, node: Node) -> str | None:
+    """Fields read by path exist in the record's schema, or are the record's own extras."""
+    for ref in node.refs():
+        source = graph.node(ref.node)
+        name = ref.path[0] if ref.path else None
+        if isinstance(source.attrs, Parse) and isinstance(name, str):
+            known = (*source.attrs.extra, *source.attrs.schema.output_names)
+            if name not in known:
+                return f"reads {ref}, but the record has {', '.join(known)}"
+    return None
+
+
+RULES: tuple[Rule, ...] = (closed, lists_where_lists, counts, prompts_speak, regions_fit, types_known)
+
+__all__ = ["RULES", "verify"]

@@ -1,0 +1,108 @@
+"""Values at run time: records, texts, results, and failures carried as values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .request import Sample, TokenIds
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A value that could not be made: it flows on like any other and is counted, never raised in a batch.
+
+    Attributes:
+        node: Full dotted name of the node that failed.
+        reason: What went wrong, for people.
+    """
+
+    node: str
+    reason: str
+
+    @property
+    def failed(self) -> bool:
+        """Always true: what metrics look at."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One sample with the ids of the prompt it answers, so that a later prompt can go on from its KV."""
+
+    prompt: TokenIds
+    sample: Sample
+
+    @property
+    def text(self) -> str:
+        """The generated text."""
+        return self.sample.text
+
+
+@dataclass(slots=True)
+class Values:
+    """A record on its way through a graph: its fields and its weight in votes."""
+
+    fields: dict[str, Any]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request of one node in one run.
+
+    Attributes:
+        node: Full dotted name of the node.
+        ids: The prompt as sent.
+        outputs: The generated texts, or the probability of the first choice.
+        cached: Prompt tokens that are resident in steady state; what the query is not charged for.
+        completion: Tokens generated, all samples together.
+        flops: FLOPs charged to the query.
+    """
+
+    node: str
+    ids: TokenIds
+    outputs: tuple[str, ...]
+    cached: int
+    completion: int
+    flops: float
+
+
+def no_decoder(ids: Sequence[int]) -> str:
+    """Stands where a trace was made without a tokenizer."""
+    return f"<{len(ids)} token ids>"
+
+
+@dataclass(slots=True)
+class Trace:
+    """What happened in one run of a pipeline on one input.
+
+    Attributes:
+        requests: Every request as sent, in the order in which they ended.
+        failures: Every failure, those included that a vote got over.
+        values: Values of the nodes that the caller asked to keep.
+        flops: FLOPs charged to the query, in steady state.
+        bound: What the plan's static bound allowed, in FLOPs.
+        decode: Turns ids into text.
+    """
+
+    requests: list[Asked] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    values: dict[str, Any] = field(default_factory=dict)
+    flops: float = 0.0
+    bound: float = 0.0
+    decode: Callable[[Sequence[int]], str] = no_decoder
+
+    def prompts(self) -> list[tuple[str, str]]:
+        """(node, exact text as sent) of each request."""
+        return [(r.node, self.decode(r.ids)) for r in self.requests]
+
+    def by_node(self) -> dict[str, dict[str, float]]:
+        """Requests, prompt, cached and completion tokens and FLOPs by node."""
+        table: dict[str, dict[str, float]] = {}
+        for r in self.requests:
+            row = table.setdefault(r.node, dict.fromkeys(("requests", "prompt", "cached", "completion", "flops"), 0))
+            for key, value in zip(row, (1, len(r.ids), r.cached, r.completion, r.flops), strict=True):
+                row[key] += value
+        return table

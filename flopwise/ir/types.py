@@ -1,0 +1,172 @@
+"""Python types to JSON Schema and back, values to text, and the validators that read records."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, Optional, Union
+
+from ..errors import SignatureError
+from .schemas import Field, Schema, canonical
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+_SCALARS: dict[str, Any] = {"string": str, "integer": int, "number": float, "boolean": bool, "null": type(None)}
+_FORMATS: dict[str, Any] = {
+    "date": datetime.date,
+    "date-time": datetime.datetime,
+    "time": datetime.time,
+}
+_NOISE = ("title", "description", "default")
+
+
+def type_json(annotation: Any, place: str) -> str:
+    """The canonical JSON Schema text of a Python type.
+
+    Raises:
+        SignatureError: pydantic has no schema for the type, or the schema refers to itself.
+    """
+    from pydantic import PydanticUserError, TypeAdapter
+    from pydantic.errors import PydanticSchemaGenerationError
+
+    try:
+        schema = TypeAdapter(annotation).json_schema()
+        return canonical(_inline(schema, schema.get("$defs", {}), ()))
+    except (PydanticSchemaGenerationError, PydanticUserError, TypeError, NameError) as error:
+        raise SignatureError(
+            f"{place}: a field's type must be one that pydantic can describe in JSON Schema "
+            f"(str, int, float, bool, Literal, Enum, date, list, dict, Optional, a model), but got {annotation!r}"
+        ) from error
+    except RecursionError:
+        raise SignatureError(f"{place}: a type that contains itself has no bounded form: {annotation!r}") from None
+
+
+def _inline(schema: Any, defs: dict[str, Any], seen: tuple[str, ...]) -> Any:
+    """Replace references by what they refer to and leave out titles: one self-contained schema."""
+    if isinstance(schema, list):
+        return [_inline(s, defs, seen) for s in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        if name in seen:
+            raise RecursionError(name)
+        return _inline(defs[name], defs, (*seen, name))
+    kept = {k: v for k, v in schema.items() if k != "$defs" and not (k in _NOISE and not isinstance(v, dict))}
+    if "properties" in kept:
+        kept["properties"] = {k: _inline(v, defs, seen) for k, v in kept["properties"].items()}
+    return {k: v if k == "properties" else _inline(v, defs, seen) for k, v in kept.items()}
+
+
+def annotation(schema: dict[str, Any]) -> Any:
+    """The Python type that a JSON Schema describes: what loaded artifacts validate with.
+
+    Enums come back as Literals of their values and models as models rebuilt from their properties.
+    """
+    if "enum" in schema or "const" in schema:
+        values = tuple(schema.get("enum", (schema.get("const"),)))
+        return Literal[values]
+    if "anyOf" in schema:
+        return Union[tuple(annotation(s) for s in schema["anyOf"])]
+    kind = schema.get("type")
+    if kind == "array":
+        return _array(schema)
+    if kind == "object":
+        return _object(schema)
+    if kind == "string" and schema.get("format") in _FORMATS:
+        return _FORMATS[schema["format"]]
+    if kind in _SCALARS:
+        return _constrained(_SCALARS[kind], schema)
+    return Any
+
+
+_BOUNDS = {
+    "minimum": "ge", "maximum": "le", "exclusiveMinimum": "gt", "exclusiveMaximum": "lt", "multipleOf": "multiple_of",
+    "minLength": "min_length", "maxLength": "max_length", "pattern": "pattern",
+    "minItems": "min_length", "maxItems": "max_length",
+}  # fmt: skip
+
+
+def _constrained(base: Any, schema: dict[str, Any]) -> Any:
+    bounds = {_BOUNDS[k]: v for k, v in schema.items() if k in _BOUNDS}
+    if not bounds:
+        return base
+    from typing import Annotated
+
+    from pydantic import Field as Constraint
+
+    return Annotated[base, Constraint(**bounds)]
+
+
+def _array(schema: dict[str, Any]) -> Any:
+    if "prefixItems" in schema:
+        return tuple[tuple(annotation(s) for s in schema["prefixItems"])]  # type: ignore[misc]
+    inner = annotation(schema.get("items", {}))
+    return _constrained(set[inner] if schema.get("uniqueItems") else list[inner], schema)  # type: ignore[valid-type]
+
+
+def _object(schema: dict[str, Any]) -> Any:
+    if "properties" not in schema:
+        return dict[str, annotation(schema.get("additionalProperties") or {})]  # type: ignore[misc]
+    from pydantic import create_model
+
+    required = set(schema.get("required", ()))
+    fields: dict[str, Any] = {}
+    for name, inner in schema["properties"].items():
+        kind = annotation(inner)
+        fields[name] = (kind, ...) if name in required else (Optional[kind], None)
+    return create_model("Record", **fields)
+
+
+@lru_cache(maxsize=1024)
+def adapter(field_json: str) -> Any:
+    """A pydantic TypeAdapter for a field's schema, made once."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(annotation(json.loads(field_json)))
+
+
+@lru_cache(maxsize=1024)
+def outputs_model(schema: Schema) -> type[BaseModel]:
+    """A pydantic model of a signature's outputs, made once."""
+    from pydantic import create_model
+
+    fields: dict[str, Any] = {f.name: (annotation(f.type), ...) for f in schema.outputs}
+    return create_model(schema.name, **fields)
+
+
+def render_value(value: Any) -> str:
+    """A value as it stands in a prompt: text as it is, numbers plainly, everything else as JSON."""
+    if isinstance(value, str):
+        return str(value.value) if hasattr(value, "value") else value
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    if isinstance(value, (int, float)) and not hasattr(value, "value"):
+        return repr(value)
+    return _jsonable_text(value)
+
+
+def _jsonable_text(value: Any) -> str:
+    from pydantic_core import to_jsonable_python
+
+    plain = to_jsonable_python(value)
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+
+def jsonable(value: Any) -> Any:
+    """A value as plain JSON data: models, dates and enums become what a file can hold."""
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value)
+
+
+def object_schema(fields: tuple[Field, ...]) -> dict[str, Any]:
+    """The JSON Schema of an object with these fields, all required."""
+    return {
+        "type": "object",
+        "properties": {f.name: f.type for f in fields},
+        "required": [f.name for f in fields],
+        "additionalProperties": False,
+    }

@@ -1,0 +1,1 @@
+"""What users write with: signatures, modules, choices, programs and the combinators between them."""

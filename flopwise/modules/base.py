@@ -1,0 +1,221 @@
+"""What a module is: a prompting technique over a signature, declared, named, bound and expanded; never run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Generic, Self, TypeVar, cast
+
+from ..errors import InputError, SignatureError, TraceError
+from ..ir.builder import Builder
+from ..ir.choices import Config, DemoSet, Var
+from ..ir.nodes import Call, Op, Type
+from ..ir.prompt import Ref
+from ..ir.request import Decoding
+from ..ir.schemas import Schema
+from .open import Open, demos
+from .signature import Signature, from_text, schema_of
+from .symbols import Symbol, as_ref, place, tracer
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A worked example for a prompt: values of inputs, of the module's own steps, and of outputs.
+
+    Attributes:
+        id: Stable id of the example it was made from and of how.
+        fields: Values by field name; `reasoning`, `program` and the like stand beside the signature's own.
+    """
+
+    id: str
+    fields: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Module(Generic[S]):
+    """Base of all modules. Declarative: a call adds a node to the traced graph, `expand` writes its ops.
+
+    Attributes:
+        of: The signature, as a class or a text.
+        name: Name of the module in a function program; in a class program its attribute names it.
+        instruction: Replaces the signature's own; a text or an `fw.instruction(...)` choice.
+        demos: An `fw.demos(...)` choice, or worked examples as dicts of fields.
+        temperature: 0 is greedy; None is greedy too, and lets `fw.sample` set it.
+        max_tokens: Most tokens of each free-text generation.
+        template: jinja2 blocks (`system`, `user`, `assistant`, `prefill`) in place of the module's own.
+        drawn_at: The temperature that `fw.sample` draws with; set by it, not by users.
+    """
+
+    of: type[S] | str
+    name: str = field(default="", kw_only=True)
+    instruction: Any = field(default=None, kw_only=True)
+    demos: Any = field(default_factory=demos, kw_only=True)
+    temperature: Any = field(default=None, kw_only=True)
+    max_tokens: int = field(default=512, kw_only=True)
+    template: str | None = field(default=None, kw_only=True)
+    drawn_at: Any = field(default=None, kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        schema_of(cast("type[Signature] | str", self.of))
+        if not isinstance(self.max_tokens, int) or self.max_tokens < 1:
+            raise SignatureError(f"{type(self).__name__}: `max_tokens >= 1` must hold, but got {self.max_tokens!r}")
+
+    @property
+    def signature(self) -> Schema:
+        """What goes in and comes out."""
+        text = self.instruction if isinstance(self.instruction, str) else None
+        return schema_of(cast("type[Signature] | str", self.of), text)
+
+    @property
+    def kind(self) -> str:
+        """The technique's name, which labels it in choices."""
+        return type(self).__name__
+
+    # naming, choices ------------------------------------------------------------------------------------
+
+    def named(self, path: str) -> Self:
+        """Itself with its choices named under a dotted path; a name the user gave wins."""
+        path = self.name or path
+        changes = {f.name: _named(getattr(self, f.name), f"{path}.{f.name}") for f in fields(self) if f.init}
+        return replace(self, **{**changes, "name": path})
+
+    def open(self) -> tuple[Var, ...]:
+        """Open values of its settings, those of inner modules included."""
+        return tuple(v for f in fields(self) for v in _open(getattr(self, f.name)))
+
+    def bind(self, config: Config, demo_pool: dict[str, Demo] | None = None) -> Self:
+        """Itself with every open value that the config has assigned; demo ids become the demos themselves."""
+        pool = demo_pool or {}
+        return replace(self, **{f.name: _bind(getattr(self, f.name), config, pool) for f in fields(self) if f.init})
+
+    def sampled(self, temperature: Any) -> Self:
+        """Itself and its inner modules drawn at a temperature where the user set none; None is greedy again."""
+        changes: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Module):
+                changes[f.name] = value.sampled(temperature)
+            elif isinstance(value, tuple) and any(isinstance(v, Module) for v in value):
+                changes[f.name] = tuple(v.sampled(temperature) if isinstance(v, Module) else v for v in value)
+        return replace(self, **changes, drawn_at=temperature)
+
+    # calling --------------------------------------------------------------------------------------------
+
+    def __call__(self, *records: Any, **inputs: Any) -> S:
+        """Apply the module to symbols inside a program; the result is a record of its signature.
+
+        Raises:
+            InputError: An input is unknown or missing.
+            TraceError: Called outside a program.
+        """
+        return cast(S, self.trace(*records, **inputs))
+
+    def trace(self, *records: Any, **inputs: Any) -> Symbol:
+        """Add the call to the graph being traced."""
+        if records:
+            raise InputError(f"{place()}: {self.kind} takes its inputs by name, such as {self.signature.as_text()}")
+        given = self.inputs_of(inputs)
+        return self.add_call({name: as_ref(value, name) for name, value in given.items()})
+
+    def add_call(self, refs: dict[str, Ref]) -> Symbol:
+        """Add the call node with inputs that are already refs."""
+        current = tracer(self.kind)
+        name = current.unique(self.name or snake(self.kind))
+        kind = Type("record", self.signature)
+        ref = current.builder.add(Op.CALL, name, Call(self, tuple(refs)), tuple(refs.values()), kind)
+        return Symbol(ref, kind, current)
+
+    def inputs_of(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The inputs in the signature's order, optional ones filled with None; raise InputError where they differ."""
+        schema = self.signature
+        known = {f.name for f in schema.inputs}
+        unknown = [n for n in inputs if n not in known]
+        missing = [f.name for f in schema.inputs if f.name not in inputs and not f.optional]
+        if unknown or missing:
+            raise InputError(
+                f"{place()}: {self.kind}({schema.name}) takes {', '.join(known) or 'no inputs'};"
+                + (f" unknown: {', '.join(unknown)}." if unknown else "")
+                + (f" missing: {', '.join(missing)}." if missing else "")
+            )
+        return {f.name: inputs.get(f.name) for f in schema.inputs}
+
+    # expansion ------------------------------------------------------------------------------------------
+
+    def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
+        """Write the module's ops and return the record; every technique has its own.
+
+        Raises:
+            TraceError: The module is a combinator, which traces its parts and has no ops of its own.
+        """
+        raise TraceError(f"{self.kind} has no expand(builder, inputs), so it cannot be called as a technique")
+
+    def decoding(self, stop: tuple[str, ...] = (), max_tokens: int | None = None) -> Decoding:
+        """The decoding of its free-text generations."""
+        temperature = self.temperature if self.temperature is not None else self.drawn_at
+        return Decoding(temperature=float(temperature or 0.0), max_tokens=max_tokens or self.max_tokens, stop=stop)
+
+    @property
+    def worked(self) -> tuple[Demo, ...]:
+        """Its demos as worked examples, once bound; given as plain dicts they are numbered."""
+        if isinstance(self.demos, (Var, Open)) or not self.demos:
+            return ()
+        return tuple(d if isinstance(d, Demo) else Demo(f"given-{i}", dict(d)) for i, d in enumerate(self.demos))
+
+    def __str__(self) -> str:
+        shown = [f"{f.name}={getattr(self, f.name)}" for f in fields(self) if isinstance(getattr(self, f.name), Var)]
+        return f"{self.kind}({', '.join([self.signature.name, *shown])})"
+
+
+def result_type(of: Any) -> type[Signature]:
+    """The class that a module's records are instances of."""
+    return from_text(of) if isinstance(of, str) else cast("type[Signature]", of)
+
+
+def snake(name: str) -> str:
+    """`ChainOfThought` as `chain_of_thought`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _named(value: Any, path: str) -> Any:
+    if isinstance(value, Open):
+        return value.named(path)
+    if isinstance(value, Module):
+        return value.named(path)
+    if isinstance(value, tuple) and any(isinstance(v, Module) for v in value):
+        parent = path.rsplit(".", 1)[0]
+        return tuple(m.named(f"{parent}.{label}") for m, label in zip(value, labels_of(value), strict=True))
+    return value
+
+
+def labels_of(modules: tuple[Any, ...]) -> tuple[str, ...]:
+    """Labels that tell modules apart: the name given to each, else its kind, numbered where it repeats."""
+    labels: list[str] = []
+    for module in modules:
+        label = module.name.rsplit(".", 1)[-1] or module.kind
+        count = sum(have == label or have.startswith(f"{label}_") for have in labels)
+        labels.append(label if not count else f"{label}_{count + 1}")
+    return tuple(labels)
+
+
+def _open(value: Any) -> Iterator[Var]:
+    if isinstance(value, Var):
+        yield value
+    elif isinstance(value, Module):
+        yield from value.open()
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _open(item)
+
+
+def _bind(value: Any, config: Config, pool: dict[str, Demo]) -> Any:
+    if isinstance(value, Var) and value.name in config:
+        got = value.resolve(config)
+        return tuple(pool[i] for i in got) if isinstance(value.domain, DemoSet) else got
+    if isinstance(value, Module):
+        return value.bind(config, pool)
+    if isinstance(value, tuple) and any(isinstance(v, Module) for v in value):
+        return tuple(v.bind(config, pool) for v in value)
+    return value

@@ -1,0 +1,185 @@
+"""Combinators over modules: choose among them, draw several samples, vote, take the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast, overload
+
+from ..errors import TraceError
+from ..ir.builder import Builder
+from ..ir.choices import Categorical, Var
+from ..ir.nodes import Choice, Op, Type
+from ..ir.prompt import Ref
+from ..ir.schemas import Schema
+from .base import Module, labels_of
+from .open import Open, one_of
+from .symbols import Symbol, Tracer, place, tracer, tracing
+
+S = TypeVar("S")
+OFF = "off"
+
+
+@dataclass(frozen=True)
+class Branches(Module[S]):
+    """An open decision over modules: each is traced, one remains once the graph is specialised."""
+
+    options: tuple[Module[S] | None, ...] = ()
+    pick: Any = None
+
+    def trace(self, *records: Any, **inputs: Any) -> Symbol:
+        """Trace every branch on the same inputs; the choice node holds them all."""
+        current = tracer("choice")
+        branches = [_identity(records, self.name) if m is None else m.trace(*records, **inputs) for m in self.options]
+        kinds = {(b._type.kind, b._type.many) for b in branches}
+        schemas = {b._type.schema.output_names for b in branches if b._type.schema}
+        if len(kinds) > 1 or len(schemas) > 1:
+            raise TraceError(f"{place()}: the branches of choice {self.name!r} give different things: {branches}")
+        refs = tuple(current.ref(b) for b in branches)
+        name = current.unique(f"{self.name}.choice")
+        labels = self.pick.domain.labels
+        ref = current.builder.add(Op.CHOICE, name, Choice(self.pick.name, labels), refs, branches[0]._type)
+        return Symbol(ref, branches[0]._type, current)
+
+    def named(self, path: str) -> Branches[S]:
+        """Itself with its decision under the path and each branch under the path and its label."""
+        path = self.name or path
+        if not path:
+            raise TraceError("a choice needs a name: make it an attribute of the program, or give name=")
+        labels = self.pick.domain.labels
+        options = tuple(
+            m.named(f"{path}.{_own(m, label)}") if m else None for m, label in zip(self.options, labels, strict=True)
+        )
+        decision = Var(path, self.pick.domain, labels[0])
+        return Branches(self.of, options, decision, name=path)
+
+
+def _own(module: Module[Any], label: str) -> str:
+    return module.name.rsplit(".", 1)[-1] or label
+
+
+def _identity(records: tuple[Any, ...], name: str) -> Symbol:
+    if len(records) != 1 or not isinstance(records[0], Symbol):
+        raise TraceError(f"{place()}: optional {name!r} must take a record, since off means passing it on")
+    return records[0]
+
+
+@overload
+def choice(*options: Module[S], name: str = "") -> Module[S]: ...
+@overload
+def choice(*options: str, name: str = "") -> str: ...
+def choice(*options: Any, name: str = "") -> Any:
+    """An open decision over modules of one signature, or over texts.
+
+    Raises:
+        TraceError: Fewer than two options, or a mixture of modules and texts.
+    """
+    if len(options) < 2:
+        raise TraceError(f"choice: at least two options are needed, but got {len(options)}")
+    if all(isinstance(o, str) for o in options):
+        return one_of(options, name)
+    if not all(isinstance(o, Module) for o in options):
+        raise TraceError(f"choice: options must all be modules or all texts, but got {options!r}")
+    labels = labels_of(options)
+    bare = tuple(_unnamed(o, label) for o, label in zip(options, labels, strict=True))
+    return Branches(options[0].of, bare, Open(Categorical(labels)), name=name)
+
+
+def _unnamed(module: Module[Any], label: str) -> Module[Any]:
+    """A branch without a name of its own, so that its choices stand under the decision's path and its label."""
+    from dataclasses import replace
+
+    return replace(module, name="")
+
+
+J = TypeVar("J", bound=Module[Any])
+
+
+def optional(module: J, *, name: str = "") -> J:
+    """A module that takes records, or nothing in its place: records then pass on unchanged."""
+    labels = (OFF, module.name or module.kind)
+    branches: Any = Branches(module.of, (None, module), Open(Categorical(labels)), name=name)
+    return cast(J, branches)
+
+
+@dataclass(frozen=True)
+class Sampled(Generic[S]):
+    """A module to be drawn from several times; its call gives the list of records."""
+
+    module: Module[S]
+    n: Any
+    temperature: Any
+    name: str = ""
+    required: int = field(default=1)
+
+    def __call__(self, *records: Any, **inputs: Any) -> list[S]:
+        """Trace the module once as the body of a region of n independent trips."""
+        current = tracer("sample")
+        base = self.name or f"{self.module.name or self.module.kind}.sample"
+        named = self.module if self.module.name else self.module.named(base.removesuffix(".sample"))
+        n, temperature = (_var(v, f"{base}.{k}") for v, k in ((self.n, "n"), (self.temperature, "temperature")))
+        inner = Tracer(Builder(base), current)
+        with tracing(inner):
+            result = named.sampled(temperature).trace(*records, **inputs)
+            out = inner.ref(result)
+        schema = cast(Schema, result._type.schema)
+        body = inner.builder.graph((out,), schema)
+        kind = Type("record", schema, many=True)
+        bind = inner.bindings(current)
+        ref = current.builder.loop(current.unique(base), "repeat", body, bind, n, kind, self.required)
+        return cast("list[S]", Symbol(ref, kind, current))
+
+
+def _var(value: Any, path: str) -> Any:
+    return value.named(path) if isinstance(value, Open) else value
+
+
+def sample(module: Module[S], n: int, *, temperature: float = 0.7, name: str = "") -> Sampled[S]:
+    """Draw n records of a module independently (repeated sampling, Brown et al., 2024, arXiv:2407.21787).
+
+    One sample is drawn greedily. Under a cap per query, samples after the first are drawn only while what is
+    left of the query's budget covers their static bound.
+
+    Raises:
+        TraceError: n is a number below 1.
+    """
+    if isinstance(n, int) and n < 1:
+        raise TraceError(f"sample: `n >= 1` must hold, but got {n}")
+    return Sampled(module, n, temperature, name)
+
+
+def vote(records: list[S], *, field: str = "", name: str = "") -> S:
+    """The record whose `field` most others agree on, by their weights (self-consistency, Wang et al., 2022).
+
+    Args:
+        records: Drafts, weighed by a verifier or not. Failed ones do not vote.
+        field: The field voted on; the only output where it is not given.
+        name: Name of the node.
+    """
+    return cast(S, _reduce(records, "majority", field, name or "vote"))
+
+
+def best(records: list[S], *, name: str = "") -> S:
+    """The record of the largest weight (best-of-N); of the first where weights are equal."""
+    return cast(S, _reduce(records, "best", "", name or "best"))
+
+
+def first_valid(records: list[S], *, name: str = "") -> S:
+    """The first record that did not fail."""
+    return cast(S, _reduce(records, "first", "", name or "first_valid"))
+
+
+def _reduce(records: Any, how: Any, by: str, name: str) -> Symbol:
+    if not isinstance(records, Symbol):
+        raise TraceError(f"{place()}: {name} takes a list of records from fw.sample or fw.Ensemble, got {records!r}")
+    schema = records._type.schema
+    if schema is None:
+        raise TraceError(f"{place()}: {name} takes records, but {records!r} holds none")
+    if not records._type.many:
+        return records
+    if how == "majority":
+        by = by or schema.outputs[0].name
+        if by not in schema.output_names:
+            raise TraceError(f"{place()}: vote field {by!r} is no output of {schema.name}: {schema.output_names}")
+    current = tracer(name)
+    ref: Ref = current.builder.reduce(current.unique(name), current.ref(records), schema, how, by)
+    return Symbol(ref, Type("record", schema), current)

@@ -1,0 +1,125 @@
+"""Control flow over symbols: conditions, loops, maps, and plain Python functions as nodes."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
+from ..errors import TraceError
+from ..ir.builder import Builder
+from ..ir.nodes import Host, Op, Type
+from ..ir.types import type_json
+from .judging import map_records
+from .symbols import Symbol, Tracer, as_ref, place, tracer, tracing
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def op(fn: Callable[P, R] | None = None, *, pure: bool = True, cap: int | None = None) -> Any:
+    """Make a plain function usable over symbols: it becomes a Host node and runs when the pipeline runs.
+
+    Args:
+        fn: The function; its annotations type the result. It must be importable by name for an artifact.
+        pure: Same arguments, same result, no effects. An impure one is never replayed or run in a search
+            unless `compile(..., allow_impure=True)` says so.
+        cap: Most tokens that its result takes in a prompt; 256 where not given.
+    """
+    if fn is None:
+        return lambda inner: op(inner, pure=pure, cap=cap)
+
+    @functools.wraps(fn)
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        if not any(isinstance(a, Symbol) for a in (*args, *kwargs.values())):
+            return fn(*args, **kwargs)
+        bound = inspect.signature(fn).bind(*args, **kwargs)
+        bound.apply_defaults()
+        refs = tuple(as_ref(v, f"{fn.__name__}.{k}") for k, v in bound.arguments.items())
+        target, digest = f"{fn.__module__}:{fn.__qualname__}", source_hash(fn)
+        kind = _return_type(fn)
+        current = tracer(fn.__name__)
+        attrs = Host(target, digest, pure, cap, fn)
+        return Symbol(current.builder.add(Op.HOST, current.unique(fn.__name__), attrs, refs, kind), kind, current)
+
+    return traced
+
+
+def source_hash(fn: Callable[..., Any]) -> str:
+    """SHA-256 of a function's source text, so that an artifact notices another version of it."""
+    try:
+        return hashlib.sha256(inspect.getsource(fn).encode()).hexdigest()
+    except (OSError, TypeError) as error:
+        raise TraceError(f"fw.op needs the source of {fn!r}, which cannot be read: {error}") from None
+
+
+def _return_type(fn: Callable[..., Any]) -> Type:
+    hint = typing.get_type_hints(fn).get("return")
+    return Type("value", json=type_json(hint, f"{fn.__name__} -> return") if hint is not None else "")
+
+
+def when(condition: Any, then: T, otherwise: T, *, name: str = "when") -> T:
+    """`then` where the condition is true when the pipeline runs, else `otherwise`; only that one is computed."""
+    if not isinstance(condition, Symbol):
+        return then if condition else otherwise
+    current = tracer("when")
+    refs = [as_ref(v, f"{name}.{k}") for v, k in ((condition, "if"), (then, "then"), (otherwise, "else"))]
+    given = next((v for v in (then, otherwise) if isinstance(v, Symbol)), None)
+    kind = given._type if given is not None else Type("value")
+    ref = current.builder.select(current.unique(name), refs[0], refs[1], refs[2], kind)
+    return cast(T, Symbol(ref, kind, current))
+
+
+def loop(
+    step: Callable[[T], T], state: T, *, max_rounds: int, until: Callable[[T], Any] | None = None, name: str = "loop"
+) -> T:
+    """Apply `step` to a record again and again, at most `max_rounds` times or until a field of it is true.
+
+    Args:
+        step: Takes the state's symbol, returns the next one, of the same signature.
+        state: The first state.
+        max_rounds: Most rounds; a further one starts only while the query's budget covers its bound.
+        until: Picks the field of the state that ends the loop, such as `lambda s: s.accepted`.
+        name: Name of the region.
+
+    Raises:
+        TraceError: `max_rounds < 1`, or step returns a record of another signature.
+    """
+    if not isinstance(state, Symbol) or not isinstance(max_rounds, int) or max_rounds < 1:
+        raise TraceError(f"{place()}: loop needs a symbol and `max_rounds >= 1`, but got {state!r}, {max_rounds!r}")
+    current = tracer("loop")
+    inner = Tracer(Builder(name), current)
+    with tracing(inner):
+        before = Symbol(inner.builder.input("state", state._type), state._type, inner)
+        after = cast(Symbol, step(cast(T, before)))
+        stop = cast(Symbol, until(cast(T, before))) if until else None
+        out = inner.ref(after)
+    if after._type.schema != state._type.schema or state._type.schema is None:
+        raise TraceError(f"{place()}: loop's step must return {state!r}'s signature, but returned {after!r}")
+    body = inner.builder.graph((out,), state._type.schema)
+    bind = {"state": current.ref(state), **inner.bindings(current)}
+    until_ref = inner.ref(stop) if stop is not None else None
+    if until_ref is not None and until_ref.node != "state":
+        raise TraceError(f"{place()}: loop's until must be a field of the state, but it is {until_ref}")
+    full = current.unique(name)
+    ref = current.builder.loop(full, "while", body, bind, max_rounds, Type("tuple"), required=0, until=until_ref)
+    return cast(T, Symbol(ref.at(0), state._type, current))
+
+
+def map_(fn: Callable[[S1], S2], items: list[S1], *, cap: int, name: str = "map") -> list[S2]:
+    """Apply `fn` to each record of a list side by side; a list longer than `cap` is a failure.
+
+    Raises:
+        TraceError: `items` is not a list of records.
+    """
+    if not isinstance(items, Symbol) or not items._type.many:
+        raise TraceError(f"{place()}: map takes a list of records, but got {items!r}")
+    return cast("list[S2]", map_records(fn, items, name, cap))
+
+
+S1 = TypeVar("S1")
+S2 = TypeVar("S2")

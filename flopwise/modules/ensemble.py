@@ -1,0 +1,64 @@
+"""Ensemble: members that differ in module, prompt or demonstrations answer side by side and vote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ..errors import SignatureError
+from ..ir.nodes import Gather, Op, Type
+from .base import Module
+from .combine import vote
+from .symbols import Symbol, tracer
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class VotingEnsemble(Module[S]):
+    """What `Ensemble(...)` makes: members, the output voted on, and how votes weigh."""
+
+    members: tuple[Module[S], ...] = field(default=(), kw_only=True)
+    by: str = field(default="", kw_only=True)
+    weights: Any = field(default=None, kw_only=True)
+
+    @property
+    def kind(self) -> str:
+        """The technique's name, which labels it in choices."""
+        return "Ensemble"
+
+    def trace(self, *records: Any, **inputs: Any) -> Symbol:
+        """Trace each member on the same inputs, gather their records and vote."""
+        current = tracer("Ensemble")
+        drafts = [m.trace(*records, **inputs) for m in self.members]
+        refs = tuple(current.ref(d) for d in drafts)
+        name = current.unique(f"{self.name or 'ensemble'}.gather")
+        weights = () if self.weights in (None, "fit") else tuple(float(w) for w in self.weights)
+        kind = Type("record", self.signature, many=True)
+        ref = current.builder.add(Op.GATHER, name, Gather(weights, self.weights == "fit"), refs, kind)
+        gathered: Any = Symbol(ref, kind, current)
+        voted: Any = vote(gathered, field=self.by, name=f"{self.name or 'ensemble'}.vote")
+        return voted  # type: ignore[no-any-return]
+
+
+def Ensemble(*members: Module[S], by: str = "", weights: Any = None, name: str = "") -> Module[S]:
+    """Archon's generator ensemble (Saad-Falcon et al., 2024, arXiv:2409.15254) with a vote.
+
+    Args:
+        members: Modules of one signature.
+        by: The output voted on; the first where it is not given.
+        weights: None for equal votes, one number a member, or "fit" to fit them on the dev set: the log odds of
+            each member being right, as for independent judges (Nitzan and Paroush, 1982).
+        name: Name of the ensemble in a function program.
+
+    Cost: the sum of the members'.
+
+    Raises:
+        SignatureError: Fewer than two members, or not one weight for each.
+    """
+    if len(members) < 2:
+        raise SignatureError(f"Ensemble: at least two members are needed, but got {len(members)}")
+    if weights is not None and weights != "fit" and len(weights) != len(members):
+        raise SignatureError(f"Ensemble: one weight a member is needed, but got {len(weights)} for {len(members)}")
+    fixed = tuple(weights) if weights not in (None, "fit") else weights
+    return VotingEnsemble(members[0].of, members=members, by=by, weights=fixed, name=name, demos=())

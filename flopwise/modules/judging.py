@@ -1,0 +1,69 @@
+"""Modules that take a record, or each of a list of records: the base of verifiers and critics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast, overload
+
+from ..errors import TraceError
+from ..ir.builder import Builder
+from ..ir.nodes import Type
+from ..ir.prompt import Ref
+from .base import Module, snake
+from .symbols import Symbol, Tracer, place, tracer, tracing
+
+S = TypeVar("S")
+
+MOST_RECORDS = 64
+
+
+@dataclass(frozen=True)
+class Judge(Module[S]):
+    """A module over records of its signature. A list of records is judged one by one, side by side."""
+
+    demos: Any = field(default=(), kw_only=True)
+
+    @overload  # type: ignore[override]
+    def __call__(self, records: list[S], /) -> list[S]: ...
+    @overload
+    def __call__(self, records: S, /) -> S: ...
+    def __call__(self, records: Any, /) -> Any:
+        """Apply the module to a record or to each of a list."""
+        return self.trace(records)
+
+    def trace(self, *records: Any, **inputs: Any) -> Symbol:
+        """Add the call; over a list, a region with one trip for each record."""
+        if len(records) != 1 or inputs or not isinstance(records[0], Symbol):
+            raise TraceError(f"{place()}: {self.kind} takes one record or one list of records, without a name")
+        symbol = records[0]
+        if symbol._type.kind != "record":
+            raise TraceError(f"{place()}: {self.kind} takes records, but {symbol!r} is not one")
+        return self._each(symbol) if symbol._type.many else self._one(symbol)
+
+    def _one(self, symbol: Symbol) -> Symbol:
+        ref = tracer(self.kind).ref(symbol)
+        schema = self.signature
+        names = [f.name for f in schema.inputs] + list(schema.output_names)
+        return self.add_call({"record": ref, **{n: ref.at(n) for n in names}})
+
+    def _each(self, symbol: Symbol) -> Symbol:
+        return map_records(lambda item: self._one(item), symbol, self.name or snake(self.kind), MOST_RECORDS)
+
+
+def map_records(step: Any, symbol: Symbol, name: str, most: int) -> Symbol:
+    """A region with one trip for each record of a list; its results make a list again."""
+    current = tracer(name)
+    item_type = Type("record", symbol._type.schema)
+    inner = Tracer(Builder(f"{name}.each"), current)
+    with tracing(inner):
+        item = Symbol(inner.builder.input("item", item_type), item_type, inner)
+        result = cast(Symbol, step(item))
+        out = inner.ref(result)
+    schema = result._type.schema or symbol._type.schema
+    assert schema is not None
+    body = inner.builder.graph((out,), schema)
+    bind = {"item": current.ref(symbol), **inner.bindings(current)}
+    kind = Type(result._type.kind, result._type.schema, result._type.json, many=True)
+    full = current.unique(f"{name}.each")
+    ref: Ref = current.builder.loop(full, "map", body, bind, most, kind, required=most)
+    return Symbol(ref, kind, current)

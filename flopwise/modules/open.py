@@ -1,0 +1,70 @@
+"""Choices: open decisions that the search fills in. Declared without a name, named by where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import TraceError
+from ..ir.choices import Categorical, DemoSet, Domain, Integer, Real, Var
+
+
+@dataclass(frozen=True)
+class Open:
+    """A choice without its full name yet: `name` is what the user gave, if anything."""
+
+    domain: Domain
+    name: str = ""
+    default: Any = None
+
+    def named(self, path: str) -> Var:
+        """The open value under its dotted name; a name the user gave wins."""
+        full = self.name or path
+        if not full:
+            raise TraceError(
+                f"the choice over {self.domain} has no name: make it an attribute of the program, or give name="
+            )
+        return Var(full, self.domain, self.default)
+
+
+def integer(low: int, high: int, *, log: bool = False, name: str = "") -> Any:
+    """A whole number from `low` to `high`, both included; searched on a log scale if `log`.
+
+    Raises:
+        TraceError: `low <= high` does not hold, or a log scale starts below 1.
+    """
+    _check_range(low, high, log)
+    return Open(Integer(low, high, log), name)
+
+
+def real(low: float, high: float, *, log: bool = False, name: str = "") -> Any:
+    """A number from `low` to `high`, both included; searched on a log scale if `log`; raises as `integer`."""
+    _check_range(low, high, log)
+    return Open(Real(low, high, log), name)
+
+
+def demos(most: int = 4, *, name: str = "") -> Any:
+    """Demonstrations: which of the bootstrapped and labelled ones, how many (at most `most`), in which order."""
+    if most < 0:
+        raise TraceError(f"demos: `most >= 0` must hold, but got {most}")
+    return Open(DemoSet(most), name, ())
+
+
+def instruction(*texts: str, name: str = "") -> Any:
+    """One of several instructions in place of the signature's own."""
+    if not texts:
+        raise TraceError("instruction: at least one text is needed")
+    return Open(Categorical(tuple(texts)), name, texts[0])
+
+
+def one_of(labels: Sequence[str], name: str = "") -> Any:
+    """One of several texts, such as the variants of a technique."""
+    return Open(Categorical(tuple(labels)), name, labels[0])
+
+
+def _check_range(low: float, high: float, log: bool) -> None:
+    if not low <= high:
+        raise TraceError(f"`low <= high` must hold, but got low={low}, high={high}")
+    if log and low <= 0:
+        raise TraceError(f"a log scale must start above 0, but got low={low}")

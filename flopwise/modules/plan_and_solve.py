@@ -1,0 +1,60 @@
+"""PlanAndSolve: PS and PS+ prompting (Wang et al., 2023, arXiv:2305.04091)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ..errors import SignatureError
+from ..ir.builder import Builder
+from ..ir.prompt import Ref
+from .base import Module
+from .extract import lead, marker, reason_then_extract
+from .open import Open
+from .template import Writer
+
+S = TypeVar("S")
+
+# The trigger sentences are the method itself, so they stand as in the paper.
+TRIGGERS = {
+    "ps": (
+        "Let's first understand the problem and devise a plan to solve the problem. "
+        "Then, let's carry out the plan to solve the problem step by step."
+    ),
+    "ps+": (
+        "Let's first understand the problem, extract relevant variables and their corresponding numerals, and make "
+        "a complete plan. Then, let's carry out the plan, calculate intermediate variables (pay attention to correct "
+        "numerical calculation and commonsense), solve the problem step by step, and show the answer."
+    ),
+}
+_TEMPLATE = (
+    "{% block assistant %}{{ trigger }}{{ demo.reasoning }}\n\n{{ marker }}{{ answer }}{% endblock %}"
+    "{% block prefill %}{{ trigger }}{% endblock %}"
+)
+
+
+@dataclass(frozen=True)
+class PlanAndSolve(Module[S]):
+    """The model's turn begins with the trigger sentence; it plans, carries the plan out, and the outputs follow.
+
+    Attributes:
+        style: "ps", "ps+", or a choice between them.
+
+    Its record has the further field `reasoning`. Cost: as ChainOfThought.
+    """
+
+    style: Any = field(default="ps", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.style, str) and self.style not in TRIGGERS:
+            raise SignatureError(f"PlanAndSolve: style must be one of {sorted(TRIGGERS)}, but got {self.style!r}")
+        if isinstance(self.style, Open) and set(getattr(self.style.domain, "labels", ())) - set(TRIGGERS):
+            raise SignatureError(f"PlanAndSolve: a choice of style is among {sorted(TRIGGERS)}, got {self.style}")
+
+    def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
+        """A free Generate after the trigger and a constrained one that goes on from it, parsed."""
+        schema = self.signature
+        writer = Writer(schema, _TEMPLATE, self.template)
+        prompt = writer.prompt(inputs, self.worked, trigger=TRIGGERS[self.style], marker=marker(schema) + lead(schema))
+        return reason_then_extract(b, prompt, schema, self.decoding(), inputs)

@@ -1,0 +1,151 @@
+"""Programs: ordinary Python over modules, as a class with `forward` or a decorated function."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
+
+from ..errors import TraceError
+from ..ir.builder import Builder
+from ..ir.graph import Graph
+from ..ir.nodes import Type
+from ..ir.schemas import STRING, Field, Schema
+from ..ir.types import type_json
+from .base import Module, result_type
+from .combine import Sampled
+from .open import Open
+from .signature import Signature
+from .symbols import Symbol, Tracer, place, tracing
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Forward(Protocol[P, R_co]):
+    """Anything with a `forward` method: what compile takes, typed so that the result is typed alike."""
+
+    def forward(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """The pipeline, written over modules."""
+
+
+class Program:
+    """Base of class programs: modules and choices are attributes, `forward` is the pipeline."""
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(trace(cast(Any, self)).as_text())}</pre>"
+
+
+class FunctionProgram(Generic[P, R]):
+    """A program made from a function by `fw.program`; its modules and choices carry `name=`."""
+
+    def __init__(self, fn: Callable[P, R]) -> None:
+        functools.update_wrapper(self, fn)
+        self.forward = fn
+
+
+def program(fn: Callable[P, R]) -> FunctionProgram[P, R]:
+    """Make a program of a function over modules; modules and choices inside it are named by `name=`."""
+    return FunctionProgram(fn)
+
+
+def trace(source: Any, name: str | None = None) -> Graph:
+    """The graph of a program or of a bare module, choices open.
+
+    Args:
+        source: A Program, a function program, or a module.
+        name: The graph's name; the program's where not given.
+
+    Raises:
+        TraceError: `forward` uses ordinary control flow over symbols, or returns something else than a record.
+    """
+    if isinstance(source, Module):
+        return _trace_module(source, name)
+    if not hasattr(source, "forward"):
+        raise TraceError(f"a program needs forward(self, ...), but {type(source).__name__} has none")
+    named = _with_names(source)
+    hints = typing.get_type_hints(source.forward)
+    fields = [_input_field(p, hints) for p in inspect.signature(source.forward).parameters.values()]
+    return _trace(named.forward, tuple(fields), name or getattr(source, "__name__", type(source).__name__))
+
+
+def _trace_module(module: Module[Any], name: str | None) -> Graph:
+    named = module if module.name else module.named(module.kind)
+    return _trace(lambda **inputs: named.trace(**inputs), module.signature.inputs, name or module.kind)
+
+
+def _trace(forward: Callable[..., Any], fields: tuple[Field, ...], name: str) -> Graph:
+    root = Tracer(Builder(name))
+    inputs = {}
+    for field in fields:
+        kind = Type("value", json=field.type_json)
+        inputs[field.name] = Symbol(root.builder.input(field.name, kind), kind, root)
+    with tracing(root):
+        result = forward(**inputs)
+    if not isinstance(result, Symbol) or result._tracer is not root:
+        raise TraceError(f"{place()}: forward must return a record made inside it, but returned {result!r}")
+    if result._type.many:
+        raise TraceError(f"{place()}: forward must return one record, but {result!r} is a list; vote or take the best")
+    return root.builder.graph((root.ref(result),), _program_schema(name, fields, result))
+
+
+def _program_schema(name: str, fields: tuple[Field, ...], result: Symbol) -> Schema:
+    made = result._type.schema
+    if made is None:
+        outputs: tuple[Field, ...] = (Field("result", result._type.json or STRING),)
+        return Schema(name, "", fields, outputs)
+    return Schema(made.name, made.instruction, fields, made.outputs)
+
+
+def _input_field(parameter: inspect.Parameter, hints: dict[str, Any]) -> Field:
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        raise TraceError(f"forward's inputs must be named one by one, but it takes {parameter}")
+    hint = hints.get(parameter.name, str)
+    optional = parameter.default is not parameter.empty
+    return Field(parameter.name, type_json(hint, f"forward({parameter.name})"), "", optional)
+
+
+def _with_names(source: Any) -> Any:
+    """A copy of the program whose modules and choices carry their attribute paths."""
+    if isinstance(source, FunctionProgram):
+        return source
+    named = copy.copy(source)
+    for attribute, value in _attributes(source).items():
+        if isinstance(value, (Module, Open)):
+            setattr(named, attribute, value.named(attribute))
+        elif isinstance(value, Sampled):
+            setattr(named, attribute, copy.copy(value))
+    return named
+
+
+def _attributes(source: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for cls in reversed(type(source).__mro__):
+        found.update({k: v for k, v in vars(cls).items() if not k.startswith("__")})
+    return {**found, **vars(source)}
+
+
+def result_class(source: Any, schema: Schema) -> type[Signature]:
+    """The class a program's records are instances of: its own signature class, or one made from the schema."""
+    if isinstance(source, Module):
+        return result_type(source.of)
+    hint = typing.get_type_hints(source.forward).get("return") if hasattr(source, "forward") else None
+    return hint if isinstance(hint, type) and issubclass(hint, Signature) else record_class(schema)
+
+
+def record_class(schema: Schema) -> type[Signature]:
+    """A signature class made from a schema, for pipelines loaded without the user's code."""
+    from pydantic import create_model
+
+    from ..ir.types import annotation
+    from .signature import Input, Output
+
+    fields: dict[str, Any] = {f.name: (annotation(f.type), Input(None)) for f in schema.inputs}
+    fields |= {f.name: (annotation(f.type), Output()) for f in schema.outputs}
+    return create_model(schema.name, __base__=Signature, __doc__=schema.instruction, **fields)

@@ -1,0 +1,165 @@
+"""Tracing: `forward` runs once on symbols, and what it does with them becomes the graph.
+
+The scheme is that of torch.fx and JAX: a symbol stands for a value, field access makes an edge, and ordinary
+control flow over a symbol is refused with the name of the combinator to use.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..errors import TraceError
+from ..ir.builder import Builder
+from ..ir.nodes import Type
+from ..ir.prompt import Ref
+
+_HERE = str(Path(__file__).parent)
+
+
+class Tracer:
+    """One graph being written; an inner one writes a region and takes outer symbols in as parameters."""
+
+    def __init__(self, builder: Builder, outer: Tracer | None = None) -> None:
+        self.builder = builder
+        self.outer = outer
+        self.captured: dict[Ref, tuple[str, Symbol]] = {}
+        self.calls: dict[str, int] = outer.calls if outer else {}
+
+    def unique(self, name: str) -> str:
+        """The node name of another use of a module: `solve`, then `solve#2`."""
+        self.calls[name] = self.calls.get(name, 0) + 1
+        return name if self.calls[name] == 1 else f"{name}#{self.calls[name]}"
+
+    def ref(self, symbol: Symbol) -> Ref:
+        """The ref of a symbol here; one from outside becomes a parameter of this region."""
+        if symbol._tracer is self:
+            return symbol._ref
+        if self.outer is None:
+            raise TraceError(f"{symbol} belongs to another trace: a value cannot leave the region that made it")
+        made = symbol._tracer.builder.nodes[symbol._ref.node]
+        root = Symbol(Ref(made.name), made.type, symbol._tracer)
+        self.outer.ref(root)
+        if root._ref not in self.captured:
+            name = f"outer.{symbol._ref.node}"
+            self.builder.input(name, symbol._type)
+            self.captured[root._ref] = (name, root)
+        return Ref(self.captured[root._ref][0], symbol._ref.path)
+
+    def bindings(self, outer: Tracer) -> dict[str, Ref]:
+        """What the region's captured parameters are bound to outside."""
+        return {name: outer.ref(symbol) for name, symbol in self.captured.values()}
+
+
+_current: ContextVar[Tracer | None] = ContextVar("flopwise_tracer", default=None)
+
+
+@contextmanager
+def tracing(tracer: Tracer) -> Iterator[Tracer]:
+    """Make a tracer the one that calls write to."""
+    token = _current.set(tracer)
+    try:
+        yield tracer
+    finally:
+        _current.reset(token)
+
+
+def tracer(what: str) -> Tracer:
+    """The tracer in force; raise TraceError where nothing is being traced."""
+    current = _current.get()
+    if current is None:
+        raise TraceError(
+            f"{what} was called outside a program: modules only run inside one. "
+            "Wrap it: fw.lower(module, engine=...) or a fw.Program with forward()"
+        )
+    return current
+
+
+@dataclass(frozen=True, eq=False)
+class Symbol:
+    """A value that will exist when the pipeline runs. Fields of it are symbols too."""
+
+    _ref: Ref
+    _type: Type
+    _tracer: Tracer
+
+    def __getattr__(self, name: str) -> Symbol:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return field_of(self, name)
+
+    def __str__(self) -> str:
+        refuse(self, "str() or an f-string", "write a function and wrap it with fw.op")
+
+    def __repr__(self) -> str:
+        return f"<symbol {self._ref}: {self._type}>"
+
+    def __bool__(self) -> NoReturn:
+        refuse(self, "`if`, `and`, `or`, `not` or `while`", "use fw.when(condition, then, otherwise) or fw.loop")
+
+    def __iter__(self) -> NoReturn:
+        refuse(self, "`for` or unpacking", "use fw.map(fn, items, cap=...)")
+
+    def __index__(self) -> NoReturn:
+        refuse(self, "`range` or indexing", "use fw.loop(step, state, max_rounds=...)")
+
+    def __len__(self) -> NoReturn:
+        refuse(self, "len()", "write a function and wrap it with fw.op")
+
+    def _compare(self, other: object) -> NoReturn:
+        refuse(self, "a comparison", "write a function that compares and wrap it with fw.op, then use fw.when")
+
+    def _compute(self, other: object = None) -> NoReturn:
+        refuse(self, "arithmetic", "write a function that computes and wrap it with fw.op")
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _compare  # type: ignore[assignment]
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __mod__ = _compute
+    __int__ = __float__ = __neg__ = __contains__ = __getitem__ = _compute
+    __hash__ = object.__hash__
+
+
+def field_of(symbol: Symbol, name: str) -> Symbol:
+    """The symbol of a record's field, checked against its schema."""
+    if symbol._type.many:
+        raise TraceError(
+            f"{place()}: {symbol!r} is a list of records; reduce it first (fw.vote, fw.best) or use fw.map for .{name}"
+        )
+    schema = symbol._type.schema
+    if schema is None:
+        raise TraceError(f"{place()}: {symbol!r} has no fields, so .{name} finds nothing")
+    found = schema.field(name)
+    extras = ("reasoning", "program", "critique", "plan")
+    if found is None and name not in extras:
+        known = ", ".join(f.name for f in schema.inputs + schema.outputs)
+        raise TraceError(f"{place()}: {schema.name} has no field {name!r}; it has {known}")
+    return Symbol(symbol._ref.at(name), Type("value", json=found.type_json if found else ""), symbol._tracer)
+
+
+def refuse(symbol: Symbol, what: str, instead: str) -> NoReturn:
+    """Raise the TraceError for ordinary Python over a symbol."""
+    raise TraceError(
+        f"{place()}: {what} needs a value, but {symbol._ref} is only known when the pipeline runs; {instead}"
+    )
+
+
+def place() -> str:
+    """The user's line that led here, for errors."""
+    for frame in reversed(traceback.extract_stack()):
+        if not frame.filename.startswith(_HERE):
+            return f"{Path(frame.filename).name}:{frame.lineno} `{frame.line}`"
+    return "program"
+
+
+def as_ref(value: Any, name: str) -> Ref:
+    """The ref of a symbol, or of a constant node that holds a plain value."""
+    current = tracer(name)
+    if isinstance(value, Symbol):
+        return current.ref(value)
+    if isinstance(value, (str, int, float, bool, list, dict, tuple)) or value is None:
+        return current.builder.const(current.unique(f"const.{name}"), value)
+    raise TraceError(f"{place()}: {name} must be a symbol or a JSON-like constant, but got {type(value).__name__}")

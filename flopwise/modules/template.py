@@ -1,0 +1,146 @@
+"""Prompts from jinja2 blocks. Values that exist only at run time are slots: the template never sees their text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from ..errors import SignatureError
+from ..ir.prompt import Message, Prompt, Ref, Segment, Slot, Text
+from ..ir.schemas import Field, Schema, type_name
+from ..ir.types import render_value
+from .base import Demo
+
+DEFAULT = """\
+{% block system %}{{ instruction }}{% endblock %}
+{% block user %}{% if technique %}{{ technique }}
+
+{% endif %}{% for f in inputs %}{{ f.label }}: {{ f.value }}{% if not loop.last %}
+{% endif %}{% endfor %}{% endblock %}
+{% block assistant %}{{ answer }}{% endblock %}
+{% block prefill %}{% endblock %}
+"""
+BLOCKS = ("system", "user", "assistant", "prefill")
+_MARK = re.compile("\ue000([0-9]+)\ue001")
+
+
+@lru_cache(maxsize=256)
+def _compile(source: str) -> Any:
+    from jinja2 import StrictUndefined, TemplateSyntaxError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
+    try:
+        template = environment.from_string(source)
+    except TemplateSyntaxError as error:
+        raise SignatureError(f"template, line {error.lineno}: {error.message}; the source is {source[:200]!r}") from None
+    unknown = set(template.blocks) - set(BLOCKS)
+    if unknown or not template.blocks:
+        raise SignatureError(
+            f"a template is made of the blocks {', '.join(BLOCKS)}, such as "
+            "{% block user %}...{% endblock %}; " + f"unknown or none: {sorted(unknown)}"
+        )
+    return template
+
+
+class Writer:
+    """Writes one module's prompts from its template: `own` overrides the module's blocks, those the default's."""
+
+    def __init__(self, schema: Schema, module_template: str = "", own: str | None = None) -> None:
+        self.schema = schema
+        sources = [s for s in (own, module_template, DEFAULT) if s]
+        self.templates = [_compile(s) for s in sources]
+
+    def prompt(self, inputs: Mapping[str, Ref], demos: tuple[Demo, ...] = (), **context: Any) -> Prompt:
+        """The prompt of a module: preamble, worked examples as turns, then the input with its slots.
+
+        Args:
+            inputs: The value of each input field, by name.
+            demos: Worked examples; each becomes a user and an assistant turn.
+            context: What the blocks may use: `technique`, `extra` fields and the like.
+        """
+        slots: list[Ref] = []
+        base = {"instruction": self.schema.instruction, "outputs": self._outputs(), "technique": "", **context}
+        system = self._block("system", base, slots)
+        messages = [Message("system", system, "task")] if system else []
+        for demo in demos:
+            messages += self._demo(demo, base)
+        here = {**base, "inputs": self._slots(inputs, slots)}
+        messages.append(Message("user", self._block("user", here, slots), "input"))
+        return Prompt(tuple(messages), self._block("prefill", here, slots))
+
+    def text(self, template: str, inputs: Mapping[str, Ref], **context: Any) -> tuple[Segment, ...]:
+        """A single text with slots, from a jinja2 template without blocks."""
+        slots: list[Ref] = []
+        fields = self._slots(inputs, slots)
+        values = {f["name"]: f["value"] for f in fields}
+        compiled = _compile("{% block user %}" + template + "{% endblock %}")
+        context = {"instruction": self.schema.instruction, "outputs": self._outputs(), "inputs": fields, **context}
+        return _segments(_render(compiled, "user", {**values, **context}), slots)
+
+    def _demo(self, demo: Demo, base: dict[str, Any]) -> list[Message]:
+        given = [_field(f, render_value(demo.fields.get(f.name))) for f in self.schema.inputs]
+        context = {**base, "inputs": given, "technique": "", "demo": demo.fields}
+        context["answer"] = answer_text(self.schema, demo.fields)
+        user, assistant = (self._block(b, context, []) for b in ("user", "assistant"))
+        return [Message("user", user, "demos", demo.id), Message("assistant", assistant, "demos", demo.id)]
+
+    def _slots(self, inputs: Mapping[str, Ref], slots: list[Ref]) -> list[dict[str, Any]]:
+        out = []
+        for name, ref in inputs.items():
+            field = self.schema.field(name) or Field(name, '{"type":"string"}')
+            out.append(_field(field, f"\ue000{len(slots)}\ue001"))
+            slots.append(ref)
+        return out
+
+    def _outputs(self) -> list[dict[str, Any]]:
+        return [{**_field(f, ""), "type": type_name(f.type)} for f in self.schema.outputs]
+
+    def _block(self, name: str, context: dict[str, Any], slots: list[Ref]) -> tuple[Segment, ...]:
+        for template in self.templates:
+            if name in template.blocks:
+                return _segments(_render(template, name, context), slots)
+        return ()
+
+
+def _render(template: Any, block: str, context: dict[str, Any]) -> str:
+    from jinja2 import UndefinedError
+    from jinja2.sandbox import SecurityError
+
+    try:
+        named = {f["name"]: f["value"] for f in context.get("inputs", ())}
+        return "".join(template.blocks[block](template.new_context({**named, **context})))
+    except (UndefinedError, SecurityError, TypeError) as error:
+        raise SignatureError(f"template block {block!r}: {error}; it may use {', '.join(sorted(context))}") from None
+
+
+def _field(field: Field, value: str) -> dict[str, Any]:
+    return {"name": field.name, "label": field.label, "desc": field.desc, "value": value}
+
+
+def answer_text(schema: Schema, fields: Mapping[str, Any]) -> str:
+    """The outputs of a worked example in the form that the module's parse reads."""
+    import json
+
+    from ..ir.grammars import output_form
+    from ..ir.types import jsonable
+
+    if output_form(schema) == "json":
+        return json.dumps({f.name: jsonable(fields.get(f.name)) for f in schema.outputs}, ensure_ascii=False)
+    return render_value(fields.get(schema.outputs[0].name))
+
+
+def _segments(text: str, slots: list[Ref]) -> tuple[Segment, ...]:
+    """Text with marks, split into static text and slots."""
+    parts = _MARK.split(text)
+    if any("\ue000" in p or "\ue001" in p for p in parts[::2]):
+        raise SignatureError(f"a template changed an input's value, which is only known at run time: {text[:200]!r}")
+    out: list[Segment] = []
+    for i, part in enumerate(parts):
+        if i % 2:
+            out.append(Slot(slots[int(part)]))
+        elif part:
+            out.append(Text(part))
+    return tuple(out)

@@ -1,0 +1,1 @@
+"""What searches: data and splits, metrics, statistics, budgets, races on cells, studies."""

@@ -1,0 +1,232 @@
+"""A pipeline: a plan bound to an engine, as a typed callable."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+
+from .errors import EngineError, FlopwiseError, InputError, PipelineFailure
+from .ir.plan import Plan
+from .ir.record import Failure, Trace, Values
+
+if TYPE_CHECKING:
+    from .backends.engines._base import Engine
+    from .backends.runtime.bank import SampleBank
+    from .backends.runtime.executor import Executable, Run
+    from .compiler.stages import Explanation
+    from .modules.signature import Signature
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A row of a batch that gave no record.
+
+    Attributes:
+        reason: Why not.
+        node: The node that failed, "" where the input was refused.
+        trace: What happened until then.
+    """
+
+    reason: str
+    node: str = ""
+    trace: Trace = field(default_factory=Trace)
+    failed: bool = True
+
+
+def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from ordinary code, also where this thread's event loop is running (notebooks)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1, thread_name_prefix="flopwise") as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
+class Pipeline(Generic[P, R]):
+    """A program in one config, bound to an engine: what `fw.compile`, `fw.lower` and `fw.load` return.
+
+    Args:
+        plan: The lowered graph.
+        engine: The engine it was lowered for.
+        result: Class of its records.
+        facts: What a search or an artifact knows of it: config, report, provenance, demos.
+        explanation: The stages it came through, where it was compiled in this process.
+        bank: Where samples are kept, if anywhere.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        engine: Engine,
+        result: type[Signature],
+        facts: Mapping[str, Any] | None = None,
+        explanation: Explanation | None = None,
+        bank: SampleBank | None = None,
+    ) -> None:
+        self.plan = plan
+        self.engine = engine
+        self.facts = dict(facts or {})
+        self._result = result
+        self._explanation = explanation
+        self._bank = bank
+        self._executable: Executable | None = None
+        self._lock = threading.Lock()
+
+    # running --------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: P.args, **inputs: P.kwargs) -> R:
+        """Run one query and return its typed record.
+
+        Raises:
+            InputError: The inputs are not what the program takes.
+            PipelineFailure: The query ended without a record; its trace says what happened.
+            EngineError: The engine failed.
+        """
+        with self._lock:
+            return run_sync(self.acall(*args, **inputs))
+
+    async def acall(self, *args: P.args, **inputs: P.kwargs) -> R:
+        """As calling it, within an event loop; any number at once."""
+        run = await self.run(self._named(args, inputs))
+        if isinstance(run.result, Failure):
+            raise PipelineFailure(f"node {run.result.node!r}: {run.result.reason}", run.trace)
+        return cast(R, self.record(run.result, run.trace))
+
+    async def run(self, inputs: Mapping[str, Any], keep: frozenset[str] = frozenset()) -> Run:
+        """Run one query and return its values or failure with the trace; what the search calls."""
+        if self._executable is None:
+            self._executable = self._bind()
+        return await self._executable.run(inputs, keep)
+
+    def record(self, values: Values, trace: Trace) -> Any:
+        """The typed record of a run's values."""
+        from .modules.records import make_record
+
+        return make_record(self._result, values.fields, trace)
+
+    def batch(
+        self,
+        rows: Any,
+        *,
+        progress: bool = True,
+        concurrency: int | None = None,
+        on_row: Callable[[int, Any], None] | None = None,
+    ) -> Any:
+        """Run many queries side by side, in order; a row that fails is a row.
+
+        Args:
+            rows: Dicts of inputs, records, examples, or a pandas DataFrame.
+            progress: Show a progress bar on a terminal.
+            concurrency: Queries under way at once; by default four for each sequence the engine runs.
+            on_row: Called with each row's index and result as it ends.
+
+        Returns:
+            For a DataFrame, a copy with the outputs and `error` as columns; otherwise a list with a record or a
+            `Failed` for each row.
+
+        Raises:
+            EngineError: The engine failed; its `partial` holds what had ended, None for the rest.
+        """
+        from .batching import run_batch
+
+        with self._lock:
+            return run_batch(self, rows, progress, concurrency, on_row)
+
+    async def abatch(self, rows: Sequence[Mapping[str, Any]], concurrency: int | None = None) -> list[Any]:
+        """As `batch` over dicts of inputs, within an event loop."""
+        from .batching import gather_rows
+
+        return await gather_rows(self, rows, concurrency, None)
+
+    def _named(self, args: tuple[Any, ...], inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not args:
+            return inputs
+        names = [f.name for f in self.plan.graph.schema.inputs]
+        if len(args) > len(names):
+            raise InputError(f"the pipeline takes {len(names)} inputs ({', '.join(names)}), but got {len(args)}")
+        return {**dict(zip(names, args, strict=False)), **inputs}
+
+    def _bind(self) -> Executable:
+        from .backends.runtime.executor import Executable
+        from .backends.runtime.meter import Meter
+        from .backends.runtime.scheduler import Scheduler
+
+        return Executable(self.plan, Scheduler(self.engine, Meter(self.engine.model.cost), self._bank))
+
+    def close(self) -> None:
+        """Give back what running took, the engine excepted."""
+        if self._executable is not None:
+            self._executable.close()
+            self._executable = None
+
+    # looking --------------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The value of every choice."""
+        return self.facts.get("config", {})
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """What the search found: scores with intervals, FLOPs, what was tried."""
+        return self.facts.get("report", {})
+
+    def cost(self) -> dict[str, float]:
+        """FLOPs: `least`, `worst` and `bound` per query in steady state, and `cold` once for the static prefixes."""
+        return self.plan.cost()
+
+    def prompts(self) -> dict[str, str]:
+        """The exact text of every prompt by node, chat template and all, inputs as `{field}`."""
+        from .compiler.show import prompt_texts
+
+        return prompt_texts(self.plan, self.engine.tokenizer)
+
+    def explain(self) -> str:
+        """Every stage from the traced program to the plan."""
+        before = self._explanation.as_text() + "\n\n" if self._explanation else ""
+        return f"{before}{self.as_text()}"
+
+    def as_text(self) -> str:
+        """The graph and the plan for people."""
+        return f"{self.plan.graph.as_text()}\n\n{self.plan.as_text()}"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(self.as_text())}</pre>"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the artifact: a folder, or a zip where the path ends in `.zip`.
+
+        Raises:
+            ArtifactError: The path exists and is no artifact, or the disk is full; nothing half-written is left.
+        """
+        from .compiler.artifact import save
+
+        return save(self.plan, self.facts, self.engine, Path(path))
+
+
+def rows_of(rows: Iterable[Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of any form as dicts of the inputs they have."""
+    return [_row(row, names) for row in rows]
+
+
+def _row(row: Any, names: Sequence[str]) -> dict[str, Any]:
+    if isinstance(row, Mapping):
+        return {n: row[n] for n in names if n in row}
+    fields = getattr(row, "fields", None)
+    source = fields if isinstance(fields, Mapping) else vars(row)
+    return {n: source[n] for n in names if n in source}
+
+
+__all__ = ["EngineError", "Failed", "FlopwiseError", "Pipeline", "rows_of", "run_sync"]
