@@ -1,0 +1,152 @@
+"""flopwise: a compiler for language-model pipelines. Everything a program needs is a name of this package.
+
+The names are looked up when first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import load, lower
+    from .backends.engines.registry import engine
+    from .backends.engines.scripted import ScriptedEngine
+    from .backends.runtime.bank import SampleBank
+    from .errors import (
+        ArtifactError,
+        BudgetError,
+        ConfigError,
+        DataError,
+        EngineError,
+        EngineUnavailable,
+        FlopwiseError,
+        GraphError,
+        InputError,
+        MetricError,
+        PipelineFailure,
+        SandboxError,
+        SignatureError,
+        StudyError,
+        TraceError,
+        WeightsError,
+    )
+    from .modules.base import Module
+    from .modules.chain_of_thought import ChainOfThought
+    from .modules.combine import best, choice, first_valid, optional, sample, vote
+    from .modules.control import loop, op, when
+    from .modules.control import map_ as map
+    from .modules.critic import Critic
+    from .modules.ensemble import Ensemble
+    from .modules.open import demos, instruction, integer, real
+    from .modules.plan_and_solve import PlanAndSolve
+    from .modules.predict import Predict
+    from .modules.program import Program, program, trace
+    from .modules.program_of_thought import ProgramOfThought
+    from .modules.signature import Input, Output, Signature
+    from .modules.verifier import Verifier
+    from .optimizers.budget import Budget
+    from .optimizers.compile import compile
+    from .optimizers.metrics import contains, exact_match, f1, numeric_match
+    from .pipeline import Failed, Pipeline
+
+    __version__: str
+
+_ERRORS = (
+    "ArtifactError", "BudgetError", "ConfigError", "DataError", "EngineError", "EngineUnavailable", "FlopwiseError",
+    "GraphError", "InputError", "MetricError", "PipelineFailure", "SandboxError", "SignatureError", "StudyError",
+    "TraceError", "WeightsError",
+)  # fmt: skip
+
+_WHERE = {
+    "Signature": "modules.signature", "Input": "modules.signature", "Output": "modules.signature",
+    "Program": "modules.program", "program": "modules.program", "trace": "modules.program",
+    "Module": "modules.base", "Predict": "modules.predict", "ChainOfThought": "modules.chain_of_thought",
+    "PlanAndSolve": "modules.plan_and_solve", "ProgramOfThought": "modules.program_of_thought",
+    "Critic": "modules.critic", "Verifier": "modules.verifier", "Ensemble": "modules.ensemble",
+    "sample": "modules.combine", "vote": "modules.combine", "best": "modules.combine",
+    "first_valid": "modules.combine", "choice": "modules.combine", "optional": "modules.combine",
+    "integer": "modules.open", "real": "modules.open", "demos": "modules.open", "instruction": "modules.open",
+    "op": "modules.control", "when": "modules.control", "loop": "modules.control", "map": "modules.control:map_",
+    "Budget": "optimizers.budget", "compile": "optimizers.compile",
+    "exact_match": "optimizers.metrics", "numeric_match": "optimizers.metrics", "f1": "optimizers.metrics",
+    "contains": "optimizers.metrics",
+    "lower": "api", "load": "api", "Pipeline": "pipeline", "Failed": "pipeline",
+    "engine": "backends.engines.registry", "ScriptedEngine": "backends.engines.scripted",
+    "SampleBank": "backends.runtime.bank", "__version__": "compiler.versions:VERSION",
+    **dict.fromkeys(_ERRORS, "errors"),
+}  # fmt: skip
+
+__all__ = [
+    "ArtifactError",
+    "Budget",
+    "BudgetError",
+    "ChainOfThought",
+    "ConfigError",
+    "Critic",
+    "DataError",
+    "EngineError",
+    "EngineUnavailable",
+    "Ensemble",
+    "Failed",
+    "FlopwiseError",
+    "GraphError",
+    "Input",
+    "InputError",
+    "MetricError",
+    "Module",
+    "Output",
+    "Pipeline",
+    "PipelineFailure",
+    "PlanAndSolve",
+    "Predict",
+    "Program",
+    "ProgramOfThought",
+    "SampleBank",
+    "SandboxError",
+    "ScriptedEngine",
+    "Signature",
+    "SignatureError",
+    "StudyError",
+    "TraceError",
+    "Verifier",
+    "WeightsError",
+    "__version__",
+    "best",
+    "choice",
+    "compile",
+    "contains",
+    "demos",
+    "engine",
+    "exact_match",
+    "f1",
+    "first_valid",
+    "instruction",
+    "integer",
+    "load",
+    "loop",
+    "lower",
+    "map",
+    "numeric_match",
+    "op",
+    "optional",
+    "program",
+    "real",
+    "sample",
+    "trace",
+    "vote",
+    "when",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'flopwise' has no attribute {name!r}")
+    module, _, other = _WHERE[name].partition(":")
+    value = getattr(import_module(f".{module}", __name__), other or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

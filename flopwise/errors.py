@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class FlopwiseError(Exception):
-    """Base of all errors that flopwise raises on purpose."""
+    """Base of all errors that flopwise raises on purpose.
+
+    Attributes:
+        partial: Where a batch was broken off by it: each row's result, None for those that had not ended.
+    """
+
+    partial: tuple[Any, ...] = ()
 
 
 class SignatureError(FlopwiseError):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
-from .errors import EngineError, FlopwiseError, InputError, PipelineFailure
+from .errors import InputError, PipelineFailure
 from .ir.plan import Plan
 from .ir.record import Failure, Trace, Values
 
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+class HasFields(Protocol):
+    """An example: its fields by name."""
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """Inputs and labels."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +58,23 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = Future()
+
+    async def announced() -> T:
+        started.set_result((asyncio.get_running_loop(), asyncio.current_task()))
+        return await coroutine
+
     with ThreadPoolExecutor(1, thread_name_prefix="flopwise") as pool:
-        return pool.submit(asyncio.run, coroutine).result()
+        ended = pool.submit(copy_context().run, asyncio.run, announced())
+        try:
+            return ended.result()
+        except BaseException:
+            if not ended.done():  # Ctrl-C reaches this thread only: what the other one runs must end too
+                loop, task = started.result()
+                if task is not None:
+                    with suppress(RuntimeError):  # it may have ended by now
+                        loop.call_soon_threadsafe(task.cancel)
+            raise
 
 
 class Pipeline(Generic[P, R]):
@@ -114,6 +139,24 @@ class Pipeline(Generic[P, R]):
 
         return make_record(self._result, values.fields, trace)
 
+    @overload
+    def batch(
+        self,
+        rows: Iterable[Mapping[str, Any] | HasFields | Signature],
+        *,
+        progress: bool = True,
+        concurrency: int | None = None,
+        on_row: Callable[[int, R | Failed], None] | None = None,
+    ) -> list[R | Failed]: ...
+    @overload
+    def batch(
+        self,
+        rows: Any,
+        *,
+        progress: bool = True,
+        concurrency: int | None = None,
+        on_row: Callable[[int, R | Failed], None] | None = None,
+    ) -> Any: ...
     def batch(
         self,
         rows: Any,
@@ -125,25 +168,29 @@ class Pipeline(Generic[P, R]):
         """Run many queries side by side, in order; a row that fails is a row.
 
         Args:
-            rows: Dicts of inputs, records, examples, or a pandas DataFrame.
+            rows: Dicts of inputs, records, examples, or a pandas DataFrame. Further columns are passed over. A
+                generator is read as rows are needed.
             progress: Show a progress bar on a terminal.
             concurrency: Queries under way at once; by default four for each sequence the engine runs.
             on_row: Called with each row's index and result as it ends.
 
         Returns:
-            For a DataFrame, a copy with the outputs and `error` as columns; otherwise a list with a record or a
-            `Failed` for each row.
+            For a DataFrame, a copy with the outputs and `error` as columns, `predicted_` before the name where it
+            has such a column already; otherwise a list with a record or a `Failed` for each row.
 
         Raises:
             EngineError: The engine failed; its `partial` holds what had ended, None for the rest.
+            InputError: `concurrency >= 1` does not hold.
         """
         from .batching import run_batch
 
         with self._lock:
             return run_batch(self, rows, progress, concurrency, on_row)
 
-    async def abatch(self, rows: Sequence[Mapping[str, Any]], concurrency: int | None = None) -> list[Any]:
-        """As `batch` over dicts of inputs, within an event loop."""
+    async def abatch(
+        self, rows: Iterable[Mapping[str, Any] | HasFields | Signature], concurrency: int | None = None
+    ) -> list[R | Failed]:
+        """As `batch`, within an event loop and without DataFrames."""
         from .batching import gather_rows
 
         return await gather_rows(self, rows, concurrency, None)
@@ -154,7 +201,11 @@ class Pipeline(Generic[P, R]):
         names = [f.name for f in self.plan.graph.schema.inputs]
         if len(args) > len(names):
             raise InputError(f"the pipeline takes {len(names)} inputs ({', '.join(names)}), but got {len(args)}")
-        return {**dict(zip(names, args, strict=False)), **inputs}
+        given = dict(zip(names, args, strict=False))
+        twice = [name for name in given if name in inputs]
+        if twice:
+            raise InputError(f"the pipeline got input {twice[0]!r} twice, by position and by name; give it once")
+        return {**given, **inputs}
 
     def _bind(self) -> Executable:
         from .backends.runtime.executor import Executable
@@ -174,12 +225,14 @@ class Pipeline(Generic[P, R]):
     @property
     def config(self) -> Mapping[str, Any]:
         """The value of every choice."""
-        return self.facts.get("config", {})
+        config: Mapping[str, Any] = self.facts.get("config", {})
+        return {name: tuple(v) if isinstance(v, list) else v for name, v in config.items()}
 
     @property
     def report(self) -> Mapping[str, Any]:
         """What the search found: scores with intervals, FLOPs, what was tried."""
-        return self.facts.get("report", {})
+        report: Mapping[str, Any] = self.facts.get("report", {})
+        return report
 
     def cost(self) -> dict[str, float]:
         """FLOPs: `least`, `worst` and `bound` per query in steady state, and `cold` once for the static prefixes."""
@@ -216,17 +269,4 @@ class Pipeline(Generic[P, R]):
         return save(self.plan, self.facts, self.engine, Path(path))
 
 
-def rows_of(rows: Iterable[Any], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of any form as dicts of the inputs they have."""
-    return [_row(row, names) for row in rows]
-
-
-def _row(row: Any, names: Sequence[str]) -> dict[str, Any]:
-    if isinstance(row, Mapping):
-        return {n: row[n] for n in names if n in row}
-    fields = getattr(row, "fields", None)
-    source = fields if isinstance(fields, Mapping) else vars(row)
-    return {n: source[n] for n in names if n in source}
-
-
-__all__ = ["EngineError", "Failed", "FlopwiseError", "Pipeline", "rows_of", "run_sync"]
+__all__ = ["Failed", "Pipeline", "run_sync"]

@@ -24,25 +24,25 @@ class Bounds:
         self.block = block
         self.found: dict[str, Bound] = {}
 
-    def graph(self, graph: Graph, lengths: Lengths, path: str = "") -> tuple[float, float]:
+    def graph(self, graph: Graph, lengths: Lengths) -> tuple[float, float]:
         """Least and worst of a graph; every node's bound is noted under its full dotted name."""
         least = worst = 0.0
         for node in graph.nodes:
-            bound = self._node(node, lengths, path)
+            bound = self._node(node, lengths)
             if bound is not None:
-                self.found[path + node.name] = bound
+                self.found[lengths.path + node.name] = bound
                 least, worst = least + bound.least, worst + bound.worst
         return least, worst
 
-    def _node(self, node: Node, lengths: Lengths, path: str) -> Bound | None:
+    def _node(self, node: Node, lengths: Lengths) -> Bound | None:
         if node.prompt is not None:
             return self._request(node, lengths)
         if isinstance(node.attrs, Loop):
-            return self._region(node, node.attrs, lengths, path)
+            return self._region(node, node.attrs, lengths)
         return None
 
     def _request(self, node: Node, lengths: Lengths) -> Bound:
-        prompt = lengths.prompts[node.name]
+        prompt = lengths.prompts[lengths.path + node.name]
         most = lengths.prompt_most(prompt)
         samples: tuple[int, ...] = ()
         if isinstance(node.attrs, Generate):
@@ -54,16 +54,16 @@ class Bounds:
     def _price(self, prompt: int, cached: int, samples: tuple[int, ...]) -> float:
         return self.cost.request(prompt, cached, samples) if self.cost is not None else 0.0
 
-    def _region(self, node: Node, loop: Loop, lengths: Lengths, path: str) -> Bound:
+    def _region(self, node: Node, loop: Loop, lengths: Lengths) -> Bound:
         required, most = lengths.trips(node)
-        inside = f"{path}{node.name}/"
         if loop.mode == "while":
-            rounds = [self.graph(loop.body, inner, inside) for inner in lengths.rounds(node)]
+            rounds = [self.graph(loop.body, inner) for inner in lengths.rounds(node)]
             # Later rounds carry more, so the last one bounds each: the executor settles nodes by its figures.
             last = rounds[-1][0] if rounds else 0.0
             return Bound(required * last, sum(worst for _, worst in rounds), (last,))
-        first_least, first_worst = self.graph(loop.body, lengths.inside(node), inside)
-        again_least, again_worst = self._again(loop.body, inside)
+        inner = lengths.inside(node)
+        first_least, first_worst = self.graph(loop.body, inner)
+        again_least, again_worst = self._again(loop.body, inner.path)
         trips = (first_least, again_least)
         least = first_least + (required - 1) * again_least if required else 0.0
         worst = first_worst + (most - 1) * again_worst if most else 0.0

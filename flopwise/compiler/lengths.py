@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..ir.grammars import scalar_pattern
 from ..ir.graph import Graph
 from ..ir.nodes import Gather, Generate, Host, Input, Loop, Node, Pack, Parse, Reduce, Score, Select
 from ..ir.plan import Carry, Fill, PromptPlan, Static
@@ -36,21 +37,19 @@ class Lengths:
         loop: Node | None = None,
         carried: Mapping[str, Size] | None = None,
     ) -> None:
+        self.path = f"{outer.path}{loop.name}/" if outer and loop else ""
         self.graph = graph
         self.caps = caps or {}
         self.outer = outer
         self.loop = loop
         self.carried = carried or {}
-        # Filled by lowering as it goes: prompts of this graph, and of the bodies of its regions by region.
-        self.prompts: dict[str, PromptPlan] = {}
-        self.bodies: dict[str, dict[str, PromptPlan]] = {}
+        # Every prompt lowered so far by full dotted name, shared with the regions inside; lowering fills it.
+        self.prompts: dict[str, PromptPlan] = outer.prompts if outer else {}
         self._visiting: set[Ref] = set()
 
     def inside(self, node: Node, carried: Mapping[str, Size] | None = None) -> Lengths:
         """The sizes in a region's body; `carried` overrides those of carried generations."""
-        inner = Lengths(_loop(node).body, None, self, node, carried)
-        inner.prompts = self.bodies.get(node.name, inner.prompts)
-        return inner
+        return Lengths(_loop(node).body, None, self, node, carried)
 
     def fill(self, slot: Slot) -> Fill:
         """The plan's slot of a prompt's slot: capped by what it holds."""
@@ -88,7 +87,7 @@ class Lengths:
             case Input(field):
                 return self._param(field, ref)
             case Generate(decoding=decoding):
-                prompt = self.prompts.get(node.name)
+                prompt = self.prompts.get(self.path + node.name)
                 return Size(decoding.max_tokens, self.prompt_most(prompt) if prompt else 0)
             case Parse():
                 return self._field(node, node.attrs, ref)
@@ -132,7 +131,10 @@ class Lengths:
             return self.size(node.inputs[1 + parse.extra.index(str(ref.path[0]))])
         if parse.form == "scalar":
             return Size(SCALAR_CAP)
-        return Size(MADE_CAP if parse.form == "result" else self.size(node.inputs[0]).tokens)
+        if parse.form == "result":
+            field = parse.schema.field(str(ref.path[0])) if ref.path else None
+            return Size(SCALAR_CAP if field and scalar_pattern(field.type) else MADE_CAP)
+        return Size(self.size(node.inputs[0]).tokens)
 
     def _packed(self, node: Node, fields: tuple[str, ...], base: bool, ref: Ref) -> Size:
         if ref.path and ref.path[0] in fields:

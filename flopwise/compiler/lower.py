@@ -38,7 +38,8 @@ def lower(graph: Graph, target: Target, caps: Mapping[str, int] | None = None, c
             "declare it where the engine is made: flops_per_token=..."
         )
     lengths = Lengths(graph, caps)
-    prompts = _prompts(graph, lengths, target, "")
+    _lower_prompts(graph, lengths, target)
+    prompts = dict(lengths.prompts)
     bounds = Bounds(model.cost, block)
     least, worst = bounds.graph(graph, lengths)
     if cap is not None and least > cap:
@@ -53,26 +54,24 @@ def lower(graph: Graph, target: Target, caps: Mapping[str, int] | None = None, c
     )  # fmt: skip
 
 
-def _prompts(graph: Graph, lengths: Lengths, target: Target, path: str) -> dict[str, PromptPlan]:
-    """The prompt of every request of a graph and its regions, by full dotted name."""
-    found: dict[str, PromptPlan] = {}
+def _lower_prompts(graph: Graph, lengths: Lengths, target: Target) -> None:
+    """Note the prompt of every request of a graph and its regions, by full dotted name."""
     for node in graph.nodes:
         if node.prompt is not None:
-            plan = _prompt(node, lengths, target, path + node.name)
-            lengths.prompts[node.name] = found[path + node.name] = plan
+            name = lengths.path + node.name
+            lengths.prompts[name] = _prompt(node, lengths, target, name)
         elif isinstance(node.attrs, Loop):
-            inner = lengths.inside(node)
-            found |= _prompts(node.attrs.body, inner, target, f"{path}{node.name}/")
-            lengths.bodies[node.name] = inner.prompts
+            _lower_prompts(node.attrs.body, lengths.inside(node), target)
             for later in lengths.rounds(node) if node.attrs.mode == "while" else ():
-                _check_body(later, target, f"{path}{node.name}/")
-    return found
+                _check_round(later, target)
 
 
-def _check_body(lengths: Lengths, target: Target, path: str) -> None:
+def _check_round(lengths: Lengths, target: Target) -> None:
     """The prompts of a later round, which carry what earlier rounds said, must fit the context too."""
-    for name, prompt in lengths.prompts.items():
-        _check_context(path + name, lengths.prompt_most(prompt), lengths.graph.node(name), target)
+    for node in lengths.graph.nodes:
+        if node.prompt is not None:
+            name = lengths.path + node.name
+            _check_context(name, lengths.prompt_most(lengths.prompts[name]), node, target)
 
 
 def _prompt(node: Node, lengths: Lengths, target: Target, name: str) -> PromptPlan:

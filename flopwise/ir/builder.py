@@ -16,7 +16,6 @@ from .nodes import (
     Form,
     Gather,
     Generate,
-    Grammar,
     How,
     Input,
     Loop,
@@ -30,7 +29,7 @@ from .nodes import (
     Type,
 )
 from .prompt import Prompt, Ref
-from .request import Decoding
+from .request import Decoding, Grammar
 from .schemas import Schema
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,10 +51,9 @@ class Real:
 
     def check(self, name: str, value: ChoiceValue) -> ChoiceValue:
         """Return the value if it lies in the range, else raise ConfigError."""
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not self.low <= value <= self.high:  # type: ignore[arg-type]
-            raise ConfigError(f"choice {name!r}: a number from {self.low} to {self.high}, but got {value!r}")
-        return float(value)  # type: ignore[arg-type]
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high:
+            return float(value)
+        raise ConfigError(f"choice {name!r}: a number from {self.low} to {self.high}, but got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ class ModelShape:
         active_experts: Experts that each token visits.
         shared_intermediate: Width of an always-active shared expert; 0 for none.
         mlp_matrices: 3 for gated MLPs (gate, up, down), 2 for plain ones.
+        window: Tokens that a sliding-window layer attends to; 0 where no layer slides.
+        window_layers: How many of the layers slide.
     """
 
     layers: int
@@ -44,6 +46,8 @@ class ModelShape:
     active_experts: int = 0
     shared_intermediate: int = 0
     mlp_matrices: int = 3
+    window: int = 0
+    window_layers: int = 0
 
     @property
     def linear_per_token(self) -> float:
@@ -61,8 +65,10 @@ class ModelShape:
         return 2.0 * self.hidden * self.vocab
 
     def attention(self, new: int, past: int) -> float:
-        """FLOPs of attention for `new` queries over `past + new` keys."""
-        return 4.0 * self.layers * self.heads * self.head_dim * new * (past + new)
+        """FLOPs of attention for `new` queries over `past + new` keys; a sliding layer has kept its window's only."""
+        kept = min(past, self.window - 1)
+        keys = (self.layers - self.window_layers) * (past + new) + self.window_layers * (kept + new)
+        return 4.0 * self.heads * self.head_dim * new * keys
 
     def prefill(self, new: int, past: int = 0, logits: int = 1) -> float:
         """FLOPs to compute `new` prompt tokens after `past` cached ones, with `logits` positions of output."""
@@ -74,9 +80,10 @@ class ModelShape:
         """FLOPs to feed back `tokens` generated tokens one by one after `past` context tokens."""
         if tokens <= 0:
             return 0.0
-        contexts = tokens * past + tokens * (tokens + 1) / 2
-        per_context = 4.0 * self.layers * self.heads * self.head_dim
-        return tokens * (self.linear_per_token + self.head) + per_context * contexts
+        growing = min(max(self.window - past, 0), tokens)  # tokens until a sliding layer's window is full
+        sliding = _contexts(growing, past) + (tokens - growing) * self.window
+        keys = (self.layers - self.window_layers) * _contexts(tokens, past) + self.window_layers * sliding
+        return tokens * (self.linear_per_token + self.head) + 4.0 * self.heads * self.head_dim * keys
 
     def request(self, prompt: int, cached: int, completions: tuple[int, ...]) -> float:
         """FLOPs of one request: its uncached prompt once, then each completion.
@@ -86,6 +93,11 @@ class ModelShape:
         new = max(prompt - cached, 1)
         fed = sum(self.decode(t - 1, prompt) for t in completions)
         return self.prefill(new, prompt - new) + fed
+
+
+def _contexts(tokens: int, past: int) -> float:
+    """Keys that `tokens` tokens see in all, fed back one by one after `past` others."""
+    return tokens * past + tokens * (tokens + 1) / 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""From output types to what the engine is held to: regular expressions for scalars, JSON Schema for the rest."""
+"""From output types to what the engine is held to: a regular expression wherever one says it all.
+
+Outputs as JSON have one too, in the one layout that worked examples show: a JSON Schema leaves white space free, and
+small models run away in it.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from .request import Grammar
 from .schemas import Schema
 from .types import object_schema
 
-_DAY = r"(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])"
-_DATE = rf"[12][0-9]{{3}}-({_DAY})"
-_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-_INTEGER = r"-?(0|[1-9][0-9]{0,14})"
+_MONTHS = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])"
+_LEAP_YEAR = "([12][0-9](0[48]|[2468][048]|[13579][26])|(12|16|20|24|28)00)"
+_DATE = f"([12][0-9]{{3}}-({_MONTHS})|{_LEAP_YEAR}-02-29)"
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+_INTEGER = "-?(0|[1-9][0-9]{0,14})"
 _PATTERNS = {
     "integer": _INTEGER,
     "number": _INTEGER + r"(\.[0-9]{1,8})?",
@@ -23,23 +28,77 @@ _PATTERNS = {
     "date-time": f"{_DATE}T{_TIME}",
     "time": _TIME,
 }
-# Bounds that a regular expression does not express: such a type goes through JSON Schema.
-_NUMERIC_BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+# What a regular expression here does not say: such a type goes through JSON Schema.
+_BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"}
+_BOUNDS |= {"pattern", "minItems", "maxItems", "uniqueItems", "prefixItems"}
+_CHARACTER = r'([^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})'
+_STRING = f'"{_CHARACTER}*"'
 
 
 def scalar_pattern(schema: dict[str, Any]) -> str | None:
     """The regular expression of a scalar type as plain text, or None where it needs JSON or free text."""
-    values = schema.get("enum", [schema["const"]] if "const" in schema else None)
-    if values is not None:
-        return "(" + "|".join(re.escape(_plain(v)) for v in values) + ")"
+    values = closed_values(schema)
+    if values:
+        return "(" + "|".join(_literal(_plain(v)) for v in values) + ")"
     kind = schema.get("format") if schema.get("type") == "string" else schema.get("type")
-    if _NUMERIC_BOUNDS & schema.keys() or not isinstance(kind, str):
+    if _BOUNDS & schema.keys() or not isinstance(kind, str):
         return None
     return _PATTERNS.get(kind)
 
 
+def closed_values(schema: dict[str, Any]) -> tuple[Any, ...]:
+    """The values of an enumeration or a constant; none for an open type."""
+    return tuple(schema.get("enum", [schema["const"]] if "const" in schema else ()))
+
+
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _literal(text: str) -> str:
+    # `re.escape` also escapes spaces and hyphens, which grammar engines take for unknown escapes.
+    return re.sub(r"([\\.^$*+?{}\[\]|()])", r"\\\1", text)
+
+
+def json_pattern(schema: dict[str, Any]) -> str | None:
+    """The regular expression of a type as JSON on one line, or None where only a JSON Schema says it."""
+    values = closed_values(schema)
+    if values:
+        return "(" + "|".join(_literal(json.dumps(v, ensure_ascii=False)) for v in values) + ")"
+    if _BOUNDS & schema.keys():
+        return None
+    if "anyOf" in schema:
+        return _joined([json_pattern(s) for s in schema["anyOf"]], "|")
+    kind = schema.get("type")
+    if kind == "string":
+        named = _PATTERNS.get(schema.get("format", ""))
+        return f'"{named}"' if named else _STRING
+    if kind == "array":
+        return _repeated("[", json_pattern(schema.get("items", {})), "]")
+    if kind == "object":
+        return _object(schema)
+    return "null" if kind == "null" else _PATTERNS.get(str(kind))
+
+
+def _object(schema: dict[str, Any]) -> str | None:
+    fields = schema.get("properties")
+    if fields is None:
+        value = json_pattern(schema.get("additionalProperties") or {})
+        return _repeated("{", value and f"{_STRING}: {value}", "}")
+    pairs = []
+    for name, inner in fields.items():
+        value = json_pattern(inner)
+        pairs.append(value and f"{_literal(json.dumps(name, ensure_ascii=False))}: {value}")
+    inside = _joined(pairs, ", ") if pairs else ""
+    return None if inside is None else rf"\{{{inside[1:-1]}\}}"
+
+
+def _joined(parts: list[str | None], by: str) -> str | None:
+    return None if None in parts else "(" + by.join(p for p in parts if p is not None) + ")"
+
+
+def _repeated(opens: str, item: str | None, closes: str) -> str | None:
+    return item and rf"\{opens}({item}(, {item})*)?\{closes}"
 
 
 def output_form(schema: Schema) -> Form:
@@ -61,7 +120,9 @@ def output_grammar(schema: Schema) -> Grammar | None:
     if form == "scalar":
         # After "Answer:" the tokenizer wants the space with the word; parsing strips it.
         return Grammar("regex", f" ?({scalar_pattern(schema.outputs[0].type)})")
-    return Grammar("json_schema", json.dumps(_strict(object_schema(schema.outputs)), ensure_ascii=False))
+    whole = object_schema(schema.outputs)
+    pattern = json_pattern(whole)
+    return Grammar("regex", pattern) if pattern else Grammar("json_schema", json.dumps(_strict(whole)))
 
 
 def _strict(schema: Any) -> Any:

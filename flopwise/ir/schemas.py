@@ -68,8 +68,17 @@ def _load(text: str) -> dict[str, Any]:
 
 
 def canonical(schema: dict[str, Any]) -> str:
-    """A JSON Schema as canonical text."""
-    return json.dumps(schema, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """A JSON Schema as canonical text: keys sorted, but for properties, which are written in their order."""
+    return json.dumps(_sorted(schema), separators=(",", ":"), ensure_ascii=False)
+
+
+def _sorted(value: Any, by_key: bool = True) -> Any:
+    if isinstance(value, list):
+        return [_sorted(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    keys = sorted(value) if by_key else list(value)
+    return {k: _sorted(value[k], not (by_key and k == "properties")) for k in keys}
 
 
 def type_name(schema: dict[str, Any]) -> str:

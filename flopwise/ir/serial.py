@@ -51,7 +51,8 @@ def to_json(value: Any) -> Any:
 
 def _plain(value: Any) -> dict[str, Any]:
     pairs = ((f.name, getattr(value, f.name)) for f in fields(value) if f.name != "fn")
-    return {name: to_json(v) for name, v in pairs if v is not None}
+    # A constant's value may be None, as for an optional input that is left out; elsewhere None is the default.
+    return {name: to_json(v) for name, v in pairs if v is not None or isinstance(value, ops.Const)}
 
 
 def str_ref(ref: Ref) -> Any:
@@ -88,7 +89,7 @@ def _node(data: dict[str, Any]) -> Node:
 
 
 def _attrs(op: Op, data: dict[str, Any]) -> Any:
-    values = dict(data)
+    values = {"value": None, **data} if op is Op.CONST else dict(data)
     readers = {"prompt": _prompt, "decoding": _decoding, "schema": _schema, "body": graph_from_json, "until": _ref}
     for key, read in readers.items():
         if key in values:

@@ -61,6 +61,9 @@ class Tokenizer(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, special tokens left out."""
 
+    def decode_all(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens spelled out: what is really sent."""
+
     def render_chat(self, messages: Sequence[tuple[str, str]], generate: bool) -> str:
         """The model's chat template over (role, content) turns; with `generate`, the model's turn is opened."""
 

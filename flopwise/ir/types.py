@@ -68,8 +68,8 @@ def annotation(schema: dict[str, Any]) -> Any:
     if "enum" in schema or "const" in schema:
         values = tuple(schema.get("enum", (schema.get("const"),)))
         return Literal[values]
-    if "anyOf" in schema:
-        return Union[tuple(annotation(s) for s in schema["anyOf"])]
+    if "anyOf" in schema or "oneOf" in schema:
+        return Union[tuple(annotation(s) for s in schema.get("anyOf") or schema["oneOf"])]
     kind = schema.get("type")
     if kind == "array":
         return _array(schema)
@@ -110,14 +110,23 @@ def _array(schema: dict[str, Any]) -> Any:
 def _object(schema: dict[str, Any]) -> Any:
     if "properties" not in schema:
         return dict[str, annotation(schema.get("additionalProperties") or {})]  # type: ignore[misc]
-    from pydantic import create_model
-
     required = set(schema.get("required", ()))
     fields: dict[str, Any] = {}
     for name, inner in schema["properties"].items():
         kind = annotation(inner)
         fields[name] = (kind, ...) if name in required else (Optional[kind], None)
-    return create_model("Record", **fields)
+    return _model("Record", fields)
+
+
+def _model(name: str, fields: dict[str, Any]) -> Any:
+    """A pydantic model; a user's fields may have names that models use themselves, such as `json`."""
+    import warnings
+
+    from pydantic import ConfigDict, create_model
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Field name .* shadows", category=UserWarning)
+        return create_model(name, __config__=ConfigDict(protected_namespaces=()), **fields)
 
 
 @lru_cache(maxsize=1024)
@@ -128,13 +137,37 @@ def adapter(field_json: str) -> Any:
     return TypeAdapter(annotation(json.loads(field_json)))
 
 
+def read(field_json: str, value: Any) -> Any:
+    """A value as its field's type: dates and the like as Python's, enums by value, models as dicts.
+
+    Instances of a user's own classes are taken apart first, since only their schema is known here.
+
+    Raises:
+        ValueError: The value is not of the type.
+    """
+    kind = adapter(field_json)
+    return kind.dump_python(kind.validate_python(_taken_apart(value)))
+
+
+def _taken_apart(value: Any) -> Any:
+    from enum import Enum
+
+    if isinstance(value, Enum):
+        return value.value
+    if hasattr(value, "model_dump"):
+        return _taken_apart(value.model_dump())
+    if isinstance(value, dict):
+        return {k: _taken_apart(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_taken_apart(v) for v in value]
+    return value
+
+
 @lru_cache(maxsize=1024)
 def outputs_model(schema: Schema) -> type[BaseModel]:
     """A pydantic model of a signature's outputs, made once."""
-    from pydantic import create_model
-
-    fields: dict[str, Any] = {f.name: (annotation(f.type), ...) for f in schema.outputs}
-    return create_model(schema.name, **fields)
+    made: type[BaseModel] = _model(schema.name, {f.name: (annotation(f.type), ...) for f in schema.outputs})
+    return made
 
 
 def render_value(value: Any) -> str:
@@ -143,9 +176,19 @@ def render_value(value: Any) -> str:
         return str(value.value) if hasattr(value, "value") else value
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
-    if isinstance(value, (int, float)) and not hasattr(value, "value"):
+    if isinstance(value, float) and not hasattr(value, "value"):
+        return _decimal(value)
+    if isinstance(value, int) and not hasattr(value, "value"):
         return repr(value)
     return _jsonable_text(value)
+
+
+def _decimal(value: float) -> str:
+    """Without an exponent: grammars of numbers have none."""
+    from decimal import Decimal
+
+    text = repr(value)
+    return f"{Decimal(text):f}" if "e" in text else text
 
 
 def _jsonable_text(value: Any) -> str:

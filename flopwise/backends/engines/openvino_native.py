@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 
 from ...errors import EngineError
 from ...ir.flops import ModelShape
-from ...ir.request import Decoding, Grammar
+from ...ir.request import Grammar
 from .gguf import GgufInfo
+from .openvino_wire import Draw
 from .weights import sha256_of
 
 BLOCK = 32  # tokens of a KV block on the CPU device
@@ -33,8 +33,19 @@ class OpenVinoSettings:
 
     cache_gb: int = 2
     batch_tokens: int = 1024
-    in_flight: int = 32
+    in_flight: int = 64
     device: str = "CPU"
+
+
+def import_genai() -> Any:
+    """The module `openvino_genai`; raise EngineError where it is not installed."""
+    try:
+        import openvino_genai
+    except ImportError as error:
+        raise EngineError(
+            'the engine kind "openvino" needs openvino-genai; install it with pip install "flopwise[openvino]"'
+        ) from error
+    return openvino_genai
 
 
 def open_pipeline(path: Path, settings: OpenVinoSettings) -> Any:
@@ -43,56 +54,56 @@ def open_pipeline(path: Path, settings: OpenVinoSettings) -> Any:
     Raises:
         EngineError: openvino-genai is not installed, or cannot load the file.
     """
-    try:
-        import openvino_genai as ov
-    except ImportError as error:
-        raise EngineError(
-            'the engine kind "openvino" needs openvino-genai; install it with pip install "flopwise[openvino]"'
-        ) from error
+    ov = import_genai()
     scheduler = ov.SchedulerConfig()
     scheduler.enable_prefix_caching = True
     scheduler.cache_size = settings.cache_gb
     scheduler.max_num_batched_tokens = settings.batch_tokens
     scheduler.max_num_seqs = settings.in_flight
     try:
-        return ov.ContinuousBatchingPipeline(str(path), scheduler, settings.device, {"KV_CACHE_PRECISION": _KV_PRECISION})
+        properties = {"KV_CACHE_PRECISION": _KV_PRECISION}
+        return ov.ContinuousBatchingPipeline(str(path), scheduler, settings.device, properties)
     except RuntimeError as error:
-        raise EngineError(f"OpenVINO cannot load {path}: {error}") from error
+        raise EngineError(
+            f"OpenVINO cannot load {path}; of GGUF files it reads llama, qwen2 and qwen3 models only: {error}"
+        ) from error
 
 
-def native_config(
-    decoding: Decoding, ends: frozenset[int], limit: int = 1, forks: int = 1, grammar: Grammar | None = None
-) -> Any:
-    """The native generation config of a request; every one has a seed of its own, so that equal requests differ."""
+def native_config(draw: Draw, grammar: Grammar | None) -> Any:
+    """The native generation config of a draw."""
     import openvino_genai as ov
 
     config = ov.GenerationConfig()
     config.apply_chat_template = False
-    config.max_new_tokens, config.num_return_sequences = limit, forks
-    config.eos_token_id, config.stop_token_ids = min(ends), set(ends)
-    if decoding.stop:
-        config.stop_strings, config.include_stop_str_in_output = set(decoding.stop), True
-    if decoding.temperature > 0:
-        config.do_sample, config.temperature = True, decoding.temperature
-        config.top_p, config.rng_seed = decoding.top_p, random.SystemRandom().getrandbits(32)
-        if decoding.top_k:
-            config.top_k = decoding.top_k
+    config.max_new_tokens, config.num_return_sequences = draw.limit, draw.forks
+    config.eos_token_id, config.stop_token_ids = draw.ends[0], set(draw.ends)
+    if draw.stop:
+        config.stop_strings, config.include_stop_str_in_output = set(draw.stop), True
+    if draw.temperature > 0:
+        config.do_sample, config.temperature = True, draw.temperature
+        config.top_p, config.rng_seed = draw.top_p, draw.seed
+        if draw.top_k:
+            config.top_k = draw.top_k
+    if draw.beams:
+        config.num_beams = draw.beams
+    if draw.logprobs:
+        config.logprobs = 1
     if grammar is not None:
         name = "grammar" if grammar.kind == "ebnf" else grammar.kind
         config.structured_output_config = ov.StructuredOutputConfig(**{name: grammar.text})
     return config
 
 
-def end_ids(info: GgufInfo, eos: int) -> frozenset[int]:
-    """Ids that end a turn: the model's own and the usual ones among its special tokens."""
-    return frozenset({eos, *(info.control[t] for t in _ENDS if t in info.control)})
+def end_ids(info: GgufInfo, eos: int) -> tuple[int, ...]:
+    """Ids that end a turn: the model's own first, then the usual ones among its special tokens."""
+    return tuple(dict.fromkeys((eos, *(info.control[t] for t in _ENDS if t in info.control))))
 
 
 def cache_capacity(gigabytes: int, shape: ModelShape) -> int:
     """Tokens that the KV cache holds.
 
-    In 8 bits the CPU keeps, for each block, a scale and a zero point of 4 bytes for every channel of the keys, and for every
-    token those of its values.
+    In 8 bits the CPU keeps a scale and a zero point, of 4 bytes each, for every channel of a block's keys and for
+    every token's values.
     """
     keys = shape.head_dim * (BLOCK + 8)
     values = (shape.head_dim + 8) * BLOCK

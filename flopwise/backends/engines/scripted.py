@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import takewhile
+from typing import TypeVar
 
 from ...errors import EngineError
 from ...ir.flops import Cost, FlatCost
@@ -32,6 +32,10 @@ Weights = Sequence[float] | Callable[[str, tuple[str, ...]], Sequence[float]]
 When = str | re.Pattern[str]
 
 
+_T = TypeVar("_T")
+_PRICE = FlatCost(1e6)
+
+
 @dataclass(frozen=True, slots=True)
 class ScriptedSettings:
     """What the engine says of itself and how it misbehaves.
@@ -52,7 +56,7 @@ class ScriptedSettings:
 
     name: str = "scripted"
     context: int = 1 << 16
-    cost: Cost | None = FlatCost(1e6)
+    cost: Cost | None = _PRICE
     grammars: frozenset[GrammarKind] = frozenset(("json_schema", "regex", "ebnf"))
     reports_cached: bool = False
     block: int = 1
@@ -101,9 +105,7 @@ class ScriptedEngine:
         self._closed = False
         s = self.settings
         self._model = ModelInfo(s.name, f"scripted:{s.name}", s.context, s.cost)
-        self._capabilities = Capabilities(
-            s.grammars, s.reports_cached, s.block, s.forks, s.in_flight, s.cache_tokens
-        )
+        self._capabilities = Capabilities(s.grammars, s.reports_cached, s.block, s.forks, s.in_flight, s.cache_tokens)
 
     @property
     def requests(self) -> int:
@@ -129,21 +131,23 @@ class ScriptedEngine:
         """The script's replies; raises EngineError where it has none or one that breaks the grammar."""
         self.asked.append(request)
         await self._enter(request)
-        prompt = self._tokenizer.show(request.ids)
+        prompt = self._tokenizer.decode_all(request.ids)
         said = _find(self._rules, prompt)
         if said is None:
-            raise EngineError(f"the script has no reply to the prompt ending in {prompt[-200:]!r}; add a rule or default=")
+            end = prompt[-200:]
+            raise EngineError(f"the script has no reply to the prompt ending in {end!r}; add a rule or default=")
         greedy = request.decoding.temperature == 0
         indices = (0 if greedy else request.first_index + i for i in range(request.n))
         samples = tuple(self._sample(_say(said, prompt, i), request) for i in indices)
-        return Reply(samples, self._usage(request.ids, sum(s.tokens for s in samples)))
+        drawn = samples[:1] if greedy else samples  # a greedy stream has one sample, however often it is asked for
+        return Reply(samples, self._usage(request.ids, sum(s.tokens for s in drawn)))
 
     async def score(self, request: ScoreRequest) -> Scores:
         """The script's weights of the choices, made to sum to 1."""
         self.asked.append(request)
         await self._enter(request)
-        prompt = self._tokenizer.show(request.ids)
-        texts = tuple(self._tokenizer.show((c,)) for c in request.choices)
+        prompt = self._tokenizer.decode_all(request.ids)
+        texts = tuple(self._tokenizer.decode_all((c,)) for c in request.choices)
         rule = _find(self._scores, prompt)
         weights = [1.0] * len(texts) if rule is None else list(rule(prompt, texts) if callable(rule) else rule)
         if len(weights) != len(texts) or min(weights) < 0 or not sum(weights) > 0:
@@ -201,21 +205,25 @@ class ScriptedEngine:
     def _usage(self, ids: TokenIds, completion: int) -> Usage:
         if not self.settings.reports_cached:
             return Usage(len(ids), completion)
-        shared = max((len(os.path.commonprefix([ids, seen])) for seen in self._seen), default=0)
+        shared = max((_shared(ids, seen) for seen in self._seen), default=0)
         self._seen.append(ids)
         whole = min(shared, len(ids) - 1) // self.settings.block * self.settings.block
         return Usage(len(ids), completion, whole)
 
 
-def _pairs[T](rules: Mapping[When, T] | Iterable[tuple[When, T]]) -> list[tuple[When, T]]:
+def _pairs(rules: Mapping[When, _T] | Iterable[tuple[When, _T]]) -> list[tuple[When, _T]]:
     return list(rules.items() if isinstance(rules, Mapping) else rules)
 
 
-def _find[T](rules: list[tuple[When, T]], prompt: str) -> T | None:
+def _find(rules: list[tuple[When, _T]], prompt: str) -> _T | None:
     for when, then in rules:
         if when in prompt if isinstance(when, str) else when.search(prompt):
             return then
     return None
+
+
+def _shared(one: TokenIds, other: TokenIds) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _say(said: Said, prompt: str, index: int) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ...errors import EngineError, InputError
@@ -78,26 +79,33 @@ class NativeTokenizer:
 
     Attributes:
         native: An `openvino_genai.Tokenizer`.
-        special: Texts that the native tokenizer reads as special tokens.
+        special: Texts that the native tokenizer reads as special tokens, and their ids.
         template: The chat template.
     """
 
     native: Any
-    special: tuple[str, ...]
+    special: dict[str, int]
     template: ChatTemplate
     _pieces: Callable[[str], list[str]] = field(init=False, repr=False)
+    _forbidden: frozenset[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_pieces", splitter(self.special))
+        object.__setattr__(self, "_forbidden", frozenset(self.special.values()))
 
     def encode(self, text: str) -> TokenIds:
         """Ids of text as data: a special token's text is cut in two, so that it is spelled out.
 
         Raises:
-            InputError: The text has a lone surrogate, which no tokenizer can read.
+            InputError: The text has a lone surrogate, which no tokenizer can read, or a character that this model
+                has no tokens for (some vocabularies lack rare bytes and would put a special token there).
         """
         check_text(text)
-        return tuple(i for piece in self._pieces(text) for i in self._ids(piece))
+        ids = tuple(i for piece in self._pieces(text) for i in self._ids(piece))
+        if not self._forbidden.isdisjoint(ids):
+            at = next((i for i, c in enumerate(text) if not self._forbidden.isdisjoint(self._ids(c))), 0)
+            raise InputError(f"the model has no tokens for character {at}, {text[at]!r}; replace it in the input")
+        return ids
 
     def encode_template(self, text: str) -> TokenIds:
         """Ids of text from a chat template: special tokens are recognised; raises as `encode` does."""
@@ -107,6 +115,10 @@ class NativeTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, special tokens left out."""
         return str(self.native.decode(list(ids), skip_special_tokens=True)) if ids else ""
+
+    def decode_all(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens spelled out: what is really sent."""
+        return str(self.native.decode(list(ids), skip_special_tokens=False)) if ids else ""
 
     def render_chat(self, messages: Sequence[tuple[str, str]], generate: bool) -> str:
         """The model's chat template over (role, content) turns; raises EngineError where it refuses them."""
@@ -121,9 +133,9 @@ class NativeTokenizer:
 
 def native_tokenizer(native: Any, info: GgufInfo) -> NativeTokenizer:
     """The tokenizer of a GGUF model; added tokens count as special where the native decoder hides them."""
-    hidden = (t for t, i in info.user_defined.items() if not native.decode([i], skip_special_tokens=True))
+    hidden = {t: i for t, i in info.user_defined.items() if not native.decode([i], skip_special_tokens=True)}
     template = ChatTemplate(info.chat_template or PLAIN_TEMPLATE, info.bos, info.eos)
-    return NativeTokenizer(native, (*info.control, *hidden), template)
+    return NativeTokenizer(native, info.control | hidden, template)
 
 
 def splitter(special: Iterable[str]) -> Callable[[str], list[str]]:
@@ -135,7 +147,7 @@ def splitter(special: Iterable[str]) -> Callable[[str], list[str]]:
 
     def pieces(text: str) -> list[str]:
         cuts = [0, *(m.start() + 1 for m in start.finditer(text)), len(text)]
-        return [text[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+        return [text[a:b] for a, b in pairwise(cuts)]
 
     return pieces
 

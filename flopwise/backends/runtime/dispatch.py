@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from itertools import count
 
-from ...errors import BudgetError, EngineError, EngineUnavailable, StudyError
-from ...ir.request import GenerateRequest, Reply, ScoreRequest, Scores, Usage
+from ...errors import EngineError, EngineUnavailable, StudyError
+from ...ir.request import ScoreRequest
 from ..engines._base import Engine
-from .accounts import settle
+from .accounts import Answer
 from .bank import SampleBank
-from .jobs import Draw, Job, Key, Row, Warm
+from .jobs import Draw, Job, Key, Warm
+from .ledger import Ledger
 from .meter import Meter
-from .radix import TOKEN, RadixTree
-from .rows import StoredSample
+from .radix import RadixTree
 from .warming import Warming
 
 
@@ -44,8 +42,7 @@ class Dispatcher:
 
     def __init__(self, engine: Engine, meter: Meter, bank: SampleBank | None, policy: Policy) -> None:
         self.engine = engine
-        self.meter = meter
-        self.bank = bank
+        self.ledger = Ledger(meter, bank, engine.capabilities.reports_cached)
         self.policy = policy
         self.limits = engine.capabilities
         self.tree = RadixTree(self.limits.block, self.limits.cache_tokens)
@@ -106,8 +103,9 @@ class Dispatcher:
                 # A job wider than the limit leaves alone. Nothing behind the first one overtakes it: it would starve.
                 if self.busy and self.busy + job.width > self.limits.in_flight:
                     break
-                error = self._hold(job)
-                if error is not None and self.busy and self.meter.affords(self._bound(job)):
+                job.cached = self.tree.match(job.packed)
+                error = self.ledger.hold(job)
+                if error is not None and self.busy and self.ledger.may_fit_later(job):
                     break  # what is under way will cost less than is held for it
             heapq.heappop(self._heap)
             if error is not None or not wanted:
@@ -117,32 +115,14 @@ class Dispatcher:
             picked.append(job)
         return picked
 
-    def _bound(self, job: Job) -> float:
-        """Most FLOPs the job can cost; what the engine reports may be less cached than the tree believes."""
-        cached = 0 if self.limits.reports_cached else job.cached
-        request = job.request
-        most = (request.decoding.max_tokens,) * request.n if isinstance(request, GenerateRequest) else ()
-        return self.meter.price(len(job.packed) // TOKEN, cached, most)
-
-    def _hold(self, job: Job) -> BudgetError | None:
-        job.cached = self.tree.match(job.packed)
-        bound = self._bound(job)
-        try:
-            self.meter.hold(bound)
-        except BudgetError as error:
-            return error
-        job.held = bound
-        return None
-
     def _send(self, jobs: list[Job]) -> None:
         self.counts["peak"] = max(self.counts["peak"], self.busy)
         try:
-            if self.bank is not None:
-                self.bank.reserve_all([(_digest(j), [d.index for d in j.draws] or [0], j.held) for j in jobs])
+            self.ledger.reserve(jobs)
         except StudyError as error:
             for job in jobs:
                 self.busy -= job.width
-                self._clear(job)
+                self.ledger.cancel(job, sent=False)
                 self._give_up(job, error)
             return
         loop = asyncio.get_running_loop()
@@ -164,7 +144,7 @@ class Dispatcher:
             await asyncio.sleep(wait)
         self._take(job, reply)
 
-    async def _ask(self, job: Job) -> Reply | Scores | Usage:
+    async def _ask(self, job: Job) -> Answer:
         if isinstance(job, Warm):
             return await self.engine.prefill(job.ids)
         if isinstance(job.request, ScoreRequest):
@@ -172,55 +152,28 @@ class Dispatcher:
         assert job.request is not None
         return await self.engine.generate(job.request)
 
-    def _take(self, job: Job, reply: Reply | Scores | Usage) -> None:
-        """Settle the meter, note what the engine now holds, store the rows, wake who waits."""
-        account = settle(self.meter, job, reply, self.limits.reports_cached)
-        if isinstance(job, Warm):
-            self.counts["warmups"] += 1
-            if job.payer is None:
-                self.meter.cold += account.flops
-            else:
-                job.payer.extra += account.flops
-        else:
-            self.counts["requests"] += 1
+    def _take(self, job: Job, reply: Answer) -> None:
+        """Settle, note what the engine now holds, wake who waits."""
+        self.counts["warmups" if isinstance(job, Warm) else "requests"] += 1
+        account = self.ledger.settle(job, reply)
         for held in account.resident:
             self.tree.insert(held)
-        if self.bank is not None:
-            self._store(self.bank, job, account.rows)
         for draw, row in zip(job.draws, account.rows, strict=True):
             del self.draws[draw.key, draw.index]
             draw.resolve(row)
-
-    def _store(self, bank: SampleBank, job: Job, rows: Sequence[Row]) -> None:
-        digest = _digest(job)
-        if isinstance(job, Warm):
-            return bank.release(digest, [0])
-        for draw, row in zip(job.draws, rows, strict=True):
-            if isinstance(row, StoredSample):
-                bank.put(digest, draw.index, row.sample, row.flops, row.usage)
-            else:
-                bank.put_score(digest, row.probabilities, row.flops, row.usage)
 
     def _done(self, job: Job, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         self.busy -= job.width
         error: BaseException | None
         if task.cancelled():  # the event loop is closing: what the engine did by then is not known
-            self.meter.charge(job.held)
             error = EngineError("the request was cancelled while the engine worked on it; ask again")
         else:
             error = task.exception()
         if error is not None:
-            self._clear(job)
+            self.ledger.cancel(job, sent=task.cancelled())
         self._give_up(job, error)
         self.dispatch()
-
-    def _clear(self, job: Job) -> None:
-        self.meter.release(job.held)
-        job.held = 0.0
-        if self.bank is not None:
-            with suppress(StudyError):  # the caller gets the first error; the reservation stays and is charged later
-                self.bank.release(_digest(job), [draw.index for draw in job.draws] or [0])
 
     def _give_up(self, job: Job, error: BaseException | None) -> None:
         """Let go of a job that is over: fail who still waits for it, and free its dependents."""
@@ -232,12 +185,3 @@ class Dispatcher:
         if isinstance(job, Warm):
             for freed in self._warming.done(job):
                 self._push(freed)
-
-
-def _digest(job: Job) -> bytes:
-    """Under what the bank knows the job; a warm-up has a reservation of its own."""
-    if isinstance(job, Warm):
-        return sha256(b"prefill" + job.packed).digest()
-    digest = job.draws[0].key[0]
-    assert isinstance(digest, bytes)
-    return digest

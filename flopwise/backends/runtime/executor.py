@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 from ...ir.graph import Graph
 from ...ir.nodes import Const, Execute, Gather, Generate, Host, Input, Loop, Node, Op, Pack, Parse, Reduce, Score
@@ -54,13 +54,6 @@ class _Frame:
 Evaluate = Callable[["Executable", _Frame, Node, list[Any]], Awaitable[Any]]
 
 
-class Impure(Protocol):
-    """Decides whether an impure host function may run."""
-
-    def __call__(self, target: str) -> bool:
-        """True where the user has allowed it."""
-
-
 class Executable:
     """A plan bound to a scheduler: what runs queries.
 
@@ -100,6 +93,12 @@ class Executable:
         if not isinstance(result, (Values, Failure)):
             result = Values({self.plan.graph.schema.outputs[0].name: result})
         return Run(result, query.trace)
+
+    def close(self) -> None:
+        """End the sandbox's processes."""
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
 
     async def _value(self, frame: _Frame, ref: Ref) -> Any:
         value = await self._node(frame, ref.node)

@@ -11,7 +11,7 @@ from ...ir.plan import Carry, Plan, PromptPlan, Static
 from ...ir.record import Asked, Failure, Generation, Trace
 from ...ir.request import TokenIds
 from ...ir.target import Tokenizer
-from ...ir.types import render_value
+from ...ir.types import jsonable, render_value
 from .fuel import Fuel
 
 
@@ -27,7 +27,7 @@ class Query:
         self.tokenizer = tokenizer
         self.keep = keep
         self.fuel = Fuel(plan.cap, plan.least)
-        self.trace = Trace(bound=plan.bound, decode=tokenizer.decode)
+        self.trace = Trace(bound=plan.bound, decode=tokenizer.decode_all)
         self._sent: set[TokenIds] = set()
 
     def fail(self, node: str, reason: str) -> Failure:
@@ -113,8 +113,33 @@ def check_inputs(inputs: Mapping[str, Any], readers: Mapping[str, tuple[Any, boo
 def _checked(name: str, value: Any, adapter: Any, optional: bool) -> Any:
     if value is None and optional:
         return None
+    if isinstance(value, str):
+        _check_unicode(name, value)
     try:
         return adapter.validate_python(value)
     except ValueError as error:
+        # The schema knows no user's classes: enums and models are read by what they hold.
+        plain = _plain(value)
+        if plain is not None:
+            return _checked(name, plain, adapter, optional)
         details = getattr(error, "errors", lambda: [{"msg": str(error)}])()
         raise InputError(f"input {name!r}: {details[0]['msg']}, but got {value!r:.200}") from None
+
+
+def _check_unicode(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"input {name!r}: text must be valid Unicode, but position {error.start} holds "
+            f"{text[error.start]!r}; decode it with errors='replace'"
+        ) from None
+
+
+def _plain(value: Any) -> Any:
+    """A value of a user's class as plain data; None where it is plain already."""
+    try:
+        plain = jsonable(value)
+    except ValueError:
+        return None
+    return None if type(plain) is type(value) and plain == value else plain

@@ -31,28 +31,31 @@ class Warming:
         keys = [usable(job.packed, self._tree.block) for job in jobs]
         nearest = [self._nearest(key) for key in keys]
         chosen = plan(keys, [tokens for tokens, _ in nearest], self._tree.block, self._least)
-        warms = self._plan_warms(jobs, keys, chosen, [warm for _, warm in nearest])
+        warms, new = self._plan_warms(jobs, keys, chosen, [warm for _, warm in nearest])
         for job, (_, under_way), inner in zip(jobs, nearest, chosen.after, strict=True):
             _wait(job, under_way if inner is None else warms[inner])
-        return [*warms, *jobs]
+        return [*new, *jobs]
 
     def _plan_warms(
         self, jobs: Sequence[Job], keys: Sequence[bytes], chosen: Plan, under_way: Sequence[Warm | None]
-    ) -> list[Warm]:
+    ) -> tuple[list[Warm], list[Warm]]:
+        """The warm-up of each shared prefix, and those of them that are not under way yet."""
         warms: list[Warm] = []
+        new: list[Warm] = []
         for shared in chosen.shared:
             members = chosen.order[shared.first : shared.last + 1]
-            first, last = members[0], members[-1]
-            request = jobs[first].request
-            assert request is not None, "what has draws has a request"
-            warm = Warm(keys[first][: shared.tokens * TOKEN], ids=request.ids[: shared.tokens])
-            # Sorted, so equal ends mean that all keys are equal: then the prompts may be one prompt.
-            if keys[first] == keys[last] and all(jobs[i].packed == jobs[first].packed for i in members):
-                warm.payer = jobs[first]
-            _wait(warm, under_way[first] if shared.outer is None else warms[shared.outer])
-            self.add(warm)
+            first = members[0]
+            prefix = keys[first][: shared.tokens * TOKEN]
+            warm = self._warms.get(prefix)
+            if warm is None:
+                request = jobs[first].request
+                assert request is not None, "what has draws has a request"
+                warm = Warm(prefix, ids=request.ids[: shared.tokens], payer=_one_prompt(jobs, keys, members))
+                _wait(warm, under_way[first] if shared.outer is None else warms[shared.outer])
+                self._add(warm, prefix)
+                new.append(warm)
             warms.append(warm)
-        return warms
+        return warms, new
 
     def join(self, warm: Warm) -> bool:
         """Add a warm-up asked for by name behind those under way; False where the engine holds its prefix."""
@@ -62,12 +65,11 @@ class Warming:
             return False
         _wait(warm, self._nearest(prefix)[1])
         if prefix not in self._warms:
-            self.add(warm, prefix)
+            self._add(warm, prefix)
         return True
 
-    def add(self, warm: Warm, prefix: bytes | None = None) -> None:
+    def _add(self, warm: Warm, prefix: bytes) -> None:
         """Let later jobs wait for a warm-up."""
-        prefix = warm.packed if prefix is None else prefix
         insort(self._prefixes, prefix)
         self._warms[prefix] = warm
 
@@ -104,3 +106,11 @@ def _wait(job: Job, warm: Warm | None) -> None:
     job.after = warm
     if warm is not None:
         warm.dependents.append(job)
+
+
+def _one_prompt(jobs: Sequence[Job], keys: Sequence[bytes], members: Sequence[int]) -> Job | None:
+    """The first of the members where all of them have one prompt, else None."""
+    first, last = members[0], members[-1]
+    # They are sorted, so equal ends mean that all keys are equal; few groups get as far as the prompts.
+    same = keys[first] == keys[last] and all(jobs[i].packed == jobs[first].packed for i in members)
+    return jobs[first] if same else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ...errors import ConfigError
-from ...ir.choices import Config, Var
+from ...ir.choices import Categorical, Config, Var
 from ...ir.graph import Graph
 from ...ir.nodes import Call, Choice, Loop, Node
 from ...ir.prompt import Ref
@@ -87,20 +87,31 @@ def _greedy(graph: Graph) -> Graph:
 
 
 def open_values(graph: Graph) -> tuple[Var, ...]:
-    """Every choice that the graph still leaves open, outermost first."""
-    from ...ir.choices import Categorical
+    """Every choice that the graph still leaves open: branches first, outermost ones before those inside them.
 
+    In that order, deciding one after another never meets a choice of a branch that was not taken.
+    """
     found: dict[str, Var] = {}
-    for node in graph.nodes:
-        match node.attrs:
-            case Choice(choice, labels):
-                found.setdefault(choice, Var(choice, Categorical(labels), labels[0]))
-            case Call(module, _):
-                for var in module.open():
-                    found.setdefault(var.name, var)
-            case Loop(_, body, _, trips):
-                if isinstance(trips, Var):
-                    found.setdefault(trips.name, trips)
-                for var in open_values(body):
-                    found.setdefault(var.name, var)
+    for var in (*_decisions(graph), *_settings(graph)):
+        found.setdefault(var.name, var)
     return tuple(found.values())
+
+
+def _decisions(graph: Graph) -> Iterator[Var]:
+    """Choice nodes from the last one back: a choice comes after the branches that it decides between."""
+    for node in reversed(graph.nodes):
+        if isinstance(node.attrs, Choice):
+            labels = node.attrs.labels
+            yield Var(node.attrs.choice, Categorical(labels), labels[0])
+        elif isinstance(node.attrs, Loop):
+            yield from _decisions(node.attrs.body)
+
+
+def _settings(graph: Graph) -> Iterator[Var]:
+    for node in graph.nodes:
+        if isinstance(node.attrs, Call):
+            yield from node.attrs.module.open()
+        elif isinstance(node.attrs, Loop):
+            if isinstance(node.attrs.trips, Var):
+                yield node.attrs.trips
+            yield from _settings(node.attrs.body)

@@ -234,10 +234,17 @@ def test_a_full_disk_is_named_and_nothing_committed_is_lost(path):
         replace(REQUEST, ids=(1, 2, 4)),
         replace(REQUEST, stream="judge"),
         replace(REQUEST, grammar=Grammar("regex", "a+")),
-        *(replace(REQUEST, decoding=d) for d in (
-            Decoding(0.8), Decoding(0.7, top_p=0.9), Decoding(0.7, top_k=5), Decoding(0.7, max_tokens=9),
-            Decoding(0.7, stop=("x",)), Decoding(0.0),
-        )),
+        *(
+            replace(REQUEST, decoding=d)
+            for d in (
+                Decoding(0.8),
+                Decoding(0.7, top_p=0.9),
+                Decoding(0.7, top_k=5),
+                Decoding(0.7, max_tokens=9),
+                Decoding(0.7, stop=("x",)),
+                Decoding(0.0),
+            )
+        ),
     ],
 )
 def test_everything_asked_is_in_the_key(other):

@@ -67,12 +67,12 @@ def test_matching_alone_does_not_keep_a_prefix_alive():
 
 
 def test_a_deep_tree_needs_no_recursion():
-    tree = RadixTree(capacity=4000)
-    ids = tuple(range(5000))
-    for n in range(1, 5001):
+    tree = RadixTree(capacity=1200)
+    ids = tuple(range(1500))
+    for n in range(1, 1501):
         tree.insert(ids[:n])
     tree.check_integrity()
-    assert tree.resident(ids) == 4000
+    assert tree.resident(ids) == 1200
 
 
 @given(prompts, prompts, st.integers(0, 3))

@@ -77,6 +77,7 @@ REFUSED_VALUES = {
     "1e999": "inf is not a finite number",
     "__import__('decimal').Decimal('nan')": "NaN is not a finite number",
     "10 ** 5000": "4300",
+    "[__import__('sys').set_int_max_str_digits(0), 10 ** 5000]": "4300",
     "(a := [], a.append(a))[0]": "nested deeper than 32",
     "'a' * 70000": "the values take 70002 bytes as JSON, but at most 65536",
 }
@@ -216,6 +217,8 @@ def test_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         read = "import ctypes, os\nlibc = ctypes.CDLL(None)\nx = [dict(os.environ), libc.getenv(b'FLOPWISE_MARKER')]"
         assert run(sandbox, read, "x").values == {"x": [{}, 0]}
+        process = sandbox._workers[0]._process
+        assert process is not None and Path(f"/proc/{process.pid}/environ").read_bytes() == b""
     finally:
         sandbox.close()
 
@@ -244,6 +247,7 @@ def test_a_program_that_filled_its_memory_can_still_answer(sandbox: Sandbox) -> 
     fill = "x, hoard = ['a'] * 1000, []\nfor size in (2**20, 2**12, 2**6, 1):\n"
     fill += "    try:\n        while True: hoard.append(bytearray(size))\n    except MemoryError: pass"
     assert run(sandbox, fill, "x").values == {"x": ["a"] * 1000}
+    assert run(sandbox, fill + "\nraise ValueError('full')", "x").error.endswith("ValueError: full")
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 import asyncio
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from fake_engine import FakeEngine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flopwise.backends.engines.scripted import ScriptedEngine, ScriptedSettings
 from flopwise.backends.runtime.bank import SampleBank
 from flopwise.backends.runtime.dispatch import Policy
 from flopwise.backends.runtime.meter import Meter
@@ -15,7 +17,6 @@ from flopwise.backends.runtime.scheduler import Scheduler
 from flopwise.errors import BudgetError, EngineError, EngineUnavailable, StudyError
 from flopwise.ir.flops import FlatCost
 from flopwise.ir.request import Decoding, GenerateRequest, ScoreRequest
-
 
 WARM = Decoding(0.7, max_tokens=8)
 GREEDY = Decoding(max_tokens=8)
@@ -328,7 +329,7 @@ def test_ready_requests_leave_in_tree_order():
     rng.shuffle(asked)
     together(scheduler(engine), *asked)
     groups = [r.ids[0] for r in engine.generated]
-    assert sum(a != b for a, b in zip(groups, groups[1:], strict=False)) == 3
+    assert sum(a != b for a, b in pairwise(groups)) == 3
 
 
 def test_passing_faults_are_retried_and_then_reported():
@@ -487,3 +488,58 @@ def test_two_running_loops_are_refused():
     (error,) = asyncio.run(main())
     assert isinstance(error, EngineError)
     assert "another running event loop" in str(error)
+
+
+def test_the_scripted_engines_own_count_of_cached_tokens_is_believed():
+    scripted = ScriptedEngine(default="yes", settings=ScriptedSettings(reports_cached=True, block=16))
+    s = scheduler(scripted)
+    prompts = [request(scripted.tokenizer.encode("a preamble " * 50 + tail)) for tail in ("one", "two", "three")]
+    outcomes = together(s, *prompts)
+    assert [o.samples[0].text for o in outcomes] == ["yes"] * 3
+    assert [o.usage.cached for o in outcomes] == [544] * 3
+    assert [len(ids) for ids in scripted.prefilled] == [544]
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(0, 10**6))
+def test_cancellations_faults_and_budgets_leave_nothing_behind(seed):
+    rng = random.Random(seed)
+    engine = FakeEngine(
+        block=rng.choice([1, 4]), forks=rng.random() < 0.5, reports=rng.random() < 0.5, in_flight=rng.choice([1, 3, 16])
+    )
+    cap = rng.choice([None, rng.randrange(100, 5000)])
+    policy = Policy(rng.choice([1, 16, 64]), rng.choice([1, 8, 99]), (0.0, 0.0))
+    s = scheduler(engine, cap, policy=policy)
+    engine.faults = [rng.choice([EngineUnavailable("x"), EngineError("y"), ValueError("z")]) for _ in range(seed % 5)]
+    tasks = asyncio.run(_storm(s, rng))
+    for task in tasks:
+        if not task.cancelled() and task.exception() is not None:
+            assert isinstance(task.exception(), (BudgetError, EngineError, ValueError))
+    dispatcher = s._dispatcher
+    assert not (dispatcher.draws or dispatcher._heap or dispatcher.tasks or dispatcher._warming._prefixes)
+    assert (dispatcher.busy, s.meter.held) == (0, pytest.approx(0.0, abs=1e-9))
+    assert cap is None or s.meter.spent <= cap
+    assert engine.peak <= engine.capabilities.in_flight
+    dispatcher.tree.check_integrity()
+
+
+async def _storm(s, rng):
+    """Every kind of request, some in one tick, some cancelled, until all have ended."""
+    tasks = []
+    for _ in range(rng.randrange(1, 40)):
+        ids = tuple(x for _ in range(rng.randrange(1, 4)) for x in [rng.randrange(3)] * rng.choice([1, 30, 80]))
+        kind = rng.random()
+        if kind < 0.8:
+            decoding = rng.choice([WARM, GREEDY])
+            ask = s.generate(request(ids, rng.randrange(1, 6), rng.choice("ab"), rng.randrange(3), decoding))
+        else:
+            ask = s.score(ScoreRequest(ids, (1, 2))) if kind < 0.9 else s.warm(ids)
+        tasks.append(asyncio.create_task(ask))
+        if rng.random() < 0.4:
+            await asyncio.sleep(0)
+        if rng.random() < 0.2:
+            rng.choice(tasks).cancel()
+    async with asyncio.timeout(30):
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await s.drain()
+    return tasks

@@ -1,0 +1,95 @@
+# Everything a checkout needs. `make setup` once (any target does it too); what is done already costs a second.
+#
+#   make setup        .venv, the sandbox's package, weights for the tests
+#   make test         every test (ARGS= goes to pytest)
+#   make lint         ruff, formatting, types
+#   make demo         the demonstration on a real model (QUICK=1 for the short one)
+#   make bench-setup  .venv-bench: what benchmarks compare with (dspy, torch, transformers)
+#   make bench-NAME   one benchmark (ARGS= goes to it)
+#   make clean        both environments and all caches in the tree
+#
+# Weights lie outside the tree, in $FLOPWISE_HOME or ~/.cache/flopwise.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+export PIP_NO_INPUT := 1
+
+VENV := .venv
+BENCH := .venv-bench
+TEST_MODEL := smollm2-135m-instruct
+DEMO_MODEL := qwen2.5-coder-1.5b-instruct
+EXTRAS := openvino,pandas,dev,demo
+BENCH_EXTRAS := openvino,bench,demo
+# Names in the bench extra are ranges; numbers are only comparable on one version.
+BENCH_PINS := torch==2.13.0 datasets
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+# An environment is made again when what it was made from has changed.
+STAMP := installed-$(shell cksum < pyproject.toml | cut -d" " -f1)
+
+.PHONY: setup system weights test lint demo bench-setup clean
+
+setup: weights
+	@echo "setup: done"
+
+system:
+	@[ -n "$(PYTHON)" ] || { echo "setup: Python 3.11 or later is needed; install it, or name it: make PYTHON=..."; exit 1; }
+	@missing=; command -v bwrap >/dev/null || missing="bubblewrap"; \
+	  [ -x $(VENV)/bin/python ] || $(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	  [ -z "$$missing" ] || $(call apt,$$missing)
+
+# $(call apt,PACKAGES): install Debian packages, or say which are needed.
+define apt
+{ if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as="sudo -n"; \
+    else echo "setup: these packages are needed:" $(1) "; install them as root, then run make again"; exit 1; fi; \
+  echo "setup: installing" $(1); \
+  $$as apt-get -qq update >/dev/null; \
+  $$as env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $(1) >/dev/null; }
+endef
+
+# $(call environment,FOLDER,REQUIREMENTS): a fresh environment; kept only where all of it was installed.
+define environment
+	@echo "setup: $(1) with $(2) (minutes, the first time)"
+	@[ -x $(1)/bin/python ] && $(1)/bin/python -c '' 2>/dev/null || { rm -rf $(1); $(PYTHON) -m venv $(1); }
+	@rm -f $(1)/installed-*
+	@$(1)/bin/python -m pip install -qq $(2)
+	@touch $@
+endef
+
+$(VENV)/$(STAMP): | system
+	$(call environment,$(VENV),-e '.[$(EXTRAS)]')
+
+$(BENCH)/$(STAMP): | system
+	$(call environment,$(BENCH),-e '.[$(BENCH_EXTRAS)]' $(BENCH_PINS))
+
+# $(call pull,MODEL): get weights; nothing to do where they are here and whole.
+define pull
+	@$(VENV)/bin/python -c 'import sys; from flopwise.backends.engines.weights import pull; print("weights:", pull(sys.argv[1]))' $(1)
+endef
+
+weights: system $(VENV)/$(STAMP)
+	$(call pull,$(TEST_MODEL))
+
+test: setup
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/$(STAMP)
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+
+demo: setup
+	$(call pull,$(DEMO_MODEL))
+	@$(VENV)/bin/python examples/demo.py $(if $(QUICK),--quick) $(ARGS)
+
+bench-setup: system $(BENCH)/$(STAMP)
+
+bench-%: bench-setup
+	@$(BENCH)/bin/python -m benchmarks $* $(ARGS)
+
+clean:
+	@rm -rf $(VENV) $(BENCH) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

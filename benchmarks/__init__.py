@@ -1,0 +1,1 @@
+"""Commands that measure flopwise, beside peers, on the same engine: `python -m benchmarks NAME`."""

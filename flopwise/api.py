@@ -1,0 +1,132 @@
+"""From a program or an artifact to a pipeline, without a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from .backends.engines.registry import engine as engine_of
+from .compiler.artifact import load as load_artifact
+from .compiler.demos import demos_in
+from .compiler.lower import lower as lower_graph
+from .compiler.stages import complete, optimise
+from .errors import InputError
+from .ir.schemas import Schema
+from .ir.target import Tokenizer
+from .ir.types import jsonable
+from .modules.program import record_class, result_class, trace
+from .pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from .backends.engines._base import Engine
+    from .backends.runtime.bank import SampleBank
+    from .ir.choices import Config
+    from .modules.base import Module
+    from .modules.program import Forward
+    from .optimizers.budget import Budget
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+@overload
+def lower(
+    program: Module[S],
+    *,
+    engine: Engine | str,
+    config: Config | None = None,
+    data: Any = None,
+    caps: Mapping[str, int] | None = None,
+    budget: Budget | None = None,
+    bank: SampleBank | None = None,
+) -> Pipeline[..., S]: ...
+@overload
+def lower(
+    program: Forward[P, R],
+    *,
+    engine: Engine | str,
+    config: Config | None = None,
+    data: Any = None,
+    caps: Mapping[str, int] | None = None,
+    budget: Budget | None = None,
+    bank: SampleBank | None = None,
+) -> Pipeline[P, R]: ...
+def lower(
+    program: Any,
+    *,
+    engine: Engine | str,
+    config: Config | None = None,
+    data: Any = None,
+    caps: Mapping[str, int] | None = None,
+    budget: Budget | None = None,
+    bank: SampleBank | None = None,
+) -> Any:
+    """Make a pipeline of one config of a program, without a search.
+
+    Args:
+        program: A program, or a bare module.
+        engine: The engine, or its spec, such as `"openvino:qwen2.5-coder-1.5b-instruct"`.
+        config: Values of choices by name; those left out are at their defaults.
+        data: Inputs in any form that `fw.compile` takes; their lengths make the caps.
+        caps: Most tokens of each input field; 1,024 where neither they nor data say.
+        budget: Its `per_query` caps each query.
+        bank: Where samples are kept, if anywhere.
+
+    Raises:
+        TraceError: The program cannot be traced.
+        ConfigError: The config does not fit the program's choices.
+        DataError: The data cannot be read, or a row does not fit the inputs.
+        InputError: A cap is of no input, or no whole number of at least 1.
+        BudgetError: The least that the config needs is more than the budget.
+        GraphError: A prompt and its output do not fit the model's context.
+        EngineError: The engine cannot be made.
+    """
+    target = engine_of(engine)
+    graph = trace(program)
+    full = complete(graph, config or {})
+    stages = optimise(graph, full)
+    most = _caps(data, caps, graph.schema, target.tokenizer)
+    plan = lower_graph(stages.result, target, most, budget.per_query if budget else None)
+    facts = {"config": jsonable(full), "demos": demos_in(stages.steps[0].after)}
+    return Pipeline(plan, target, result_class(program, graph.schema), facts, stages, bank)
+
+
+def load(
+    path: str | Path, engine: Engine | str, *, budget: Budget | None = None, bank: SampleBank | None = None
+) -> Pipeline[..., Any]:
+    """Load an artifact for an engine; it may be another than the one it was compiled for.
+
+    Args:
+        path: The artifact's folder or zip.
+        engine: The engine, or its spec.
+        budget: Its `per_query` replaces the cap that the artifact was saved with.
+        bank: Where samples are kept, if anywhere.
+
+    Raises:
+        ArtifactError: It is damaged, of a newer version, or a host function is missing or changed.
+        BudgetError: The cap is below the least that it needs on this model.
+        GraphError: Its prompts do not fit this model's context.
+        EngineError: The engine cannot be made.
+    """
+    found = load_artifact(Path(path))
+    target = engine_of(engine)
+    plan = found.lower(target, budget.per_query if budget else None)
+    return Pipeline(plan, target, record_class(plan.graph.schema), found.facts, None, bank)
+
+
+def _caps(data: Any, caps: Mapping[str, int] | None, schema: Schema, tokenizer: Tokenizer) -> Mapping[str, int]:
+    """Caps that the user gave, the others from the data's lengths."""
+    known = [f.name for f in schema.inputs]
+    for name, cap in (caps or {}).items():
+        if name not in known:
+            raise InputError(f"caps: the program has no input {name!r}; it takes {', '.join(known)}")
+        if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
+            raise InputError(f"caps: `{name} >= 1` tokens must hold, but got {cap!r}")
+    if data is None:
+        return caps or {}
+    from .optimizers.caps import caps_of
+    from .optimizers.data import load as load_data
+
+    return caps_of(load_data(data, schema, outputs_required=False), schema, tokenizer, caps)

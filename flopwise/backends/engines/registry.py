@@ -1,0 +1,74 @@
+"""Engines by name: `engine("openvino:qwen2.5-coder-1.5b-instruct")`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ...errors import EngineError, WeightsError
+from ._base import Engine
+from .weights import path_of, pull
+
+
+def engine(spec: str | Engine, **options: Any) -> Engine:
+    """An engine from its spec, `"KIND:MODEL"`; an engine is handed back as it is.
+
+    Args:
+        spec: Such as `"openvino:qwen2.5-coder-1.5b-instruct"` or `"openvino:/folder/model.gguf"`, or an engine.
+        **options: `pull=True` fetches known weights that are missing; the others are the engine's settings
+            (of openvino: `cache_gb`, `batch_tokens`, `in_flight`, `device`).
+
+    Raises:
+        EngineError: The kind or an option is unknown, or the engine's package is not installed.
+        WeightsError: The model is unknown, or its weights are not on this machine and `pull` is not set.
+    """
+    if not isinstance(spec, str):
+        return _as_it_is(spec, options)
+    kind, _, model = spec.partition(":")
+    if kind not in _KINDS:
+        raise EngineError(f"engine {spec!r}: the kind must be one of {', '.join(_KINDS)}{_near(kind, _KINDS)}")
+    if not model:
+        raise EngineError(f"engine {spec!r}: a model must follow the kind, as in '{kind}:smollm2-135m-instruct'")
+    return _KINDS[kind](model, options)
+
+
+def _as_it_is(spec: Engine, options: dict[str, Any]) -> Engine:
+    if not isinstance(spec, Engine):
+        raise EngineError(f"an engine or a text such as 'openvino:MODEL' is needed, but got {type(spec).__name__}")
+    if options:
+        raise EngineError(f"options {sorted(options)} can be given with a text only; this engine is made already")
+    return spec
+
+
+def _openvino(model: str, options: dict[str, Any]) -> Engine:
+    from .openvino import OpenVinoEngine
+    from .openvino_native import OpenVinoSettings
+
+    path = _weights(model, bool(options.pop("pull", False)))
+    known = [f.name for f in dataclasses.fields(OpenVinoSettings)]
+    for name in options:
+        if name not in known:
+            raise EngineError(
+                f"engine openvino: no option {name!r}; there are pull, {', '.join(known)}{_near(name, known)}"
+            )
+    return OpenVinoEngine(path, OpenVinoSettings(**options))
+
+
+def _weights(model: str, fetch: bool) -> Path:
+    try:
+        return path_of(model)
+    except WeightsError:
+        if not fetch:
+            raise
+        return pull(model)
+
+
+def _near(name: str, names: Any) -> str:
+    near = difflib.get_close_matches(name, list(names), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+_KINDS: dict[str, Callable[[str, dict[str, Any]], Engine]] = {"openvino": _openvino}

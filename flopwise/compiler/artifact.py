@@ -1,0 +1,200 @@
+"""The artifact: a frozen pipeline as a folder or a zip of plain, diffable text.
+
+`pipeline.json` is what is loaded: the specialised graph, lowered again for the engine at hand. The rest is for
+people: `prompts/`, `demos.jsonl`, `report.json`, `provenance.json`. `SHA256SUMS` covers every file.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArtifactError, GraphError
+from ..ir.graph import Graph
+from ..ir.plan import Plan
+from ..ir.serial import graph_from_json, to_json
+from ..ir.target import Target
+from .artifact_hosts import resolve_hosts
+from .artifact_read import PIPELINE, Files, read_files
+from .artifact_write import write_files
+from .lengths import DEFAULT_INPUT_CAP
+from .lower import lower
+from .show import prompt_texts
+from .spec import verify
+from .versions import VERSION, versions
+
+FORMAT = 1
+REPORT, PROVENANCE, DEMOS = "report.json", "provenance.json", "demos.jsonl"
+
+_log = logging.getLogger("flopwise")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An artifact as read, before it is lowered for an engine.
+
+    Attributes:
+        path: Where it was read from.
+        graph: The specialised graph, host functions imported.
+        caps: Most tokens of each input field.
+        cap: FLOPs allowed per query; None for no cap.
+        made_by: The version of flopwise that wrote it.
+        plan: `hash` of the plan it was saved with, and the `model` and `fingerprint` that was lowered for.
+        facts: `config`, `report`, `provenance` and `demos`.
+    """
+
+    path: Path
+    graph: Graph
+    caps: Mapping[str, int]
+    cap: float | None
+    made_by: str
+    plan: Mapping[str, str]
+    facts: dict[str, Any]
+
+    def lower(self, engine: Target, cap: float | None = None) -> Plan:
+        """The plan for an engine; `cap` replaces the artifact's own.
+
+        Raises:
+            ArtifactError: The model is the one it was saved with, but the plan comes out different.
+            BudgetError: The cap is below the least the plan needs on this model.
+            GraphError: The prompts do not fit the model's context.
+        """
+        plan = lower(self.graph, engine, self.caps, self.cap if cap is None else cap)
+        same = engine.model.fingerprint == self.plan["fingerprint"]
+        if same and plan.hash != self.plan["hash"]:
+            raise ArtifactError(
+                f"artifact {str(self.path)!r}: lowered for {engine.model.name!r} its plan has hash {plan.hash}, but "
+                f"it was saved with {self.plan['hash']} by flopwise {self.made_by}; this is flopwise {VERSION}: "
+                "install that version, or compile the program again"
+            )
+        measured = self.facts["provenance"]
+        if measured.get("fingerprint", engine.model.fingerprint) != engine.model.fingerprint:
+            _log.warning(
+                "artifact %s was measured on %s (%s); here it runs on %s (%s), where its scores and FLOPs do not hold",
+                self.path, measured.get("model"), measured["fingerprint"], engine.model.name, engine.model.fingerprint,
+            )  # fmt: skip
+        return plan
+
+
+def save(plan: Plan, facts: Mapping[str, Any], engine: Target, path: Path) -> Path:
+    """Write an artifact and return its path.
+
+    Args:
+        plan: What to freeze.
+        facts: What is known of it: `config`, `report`, `provenance` and `demos`, as far as there are any.
+        engine: The engine it was lowered for, for the text of the prompts.
+        path: A folder, or a zip where it ends in `.zip`; an artifact that is there is replaced.
+
+    Raises:
+        ArtifactError: Something else is at the path, it cannot be written, or a host function has no import path.
+    """
+    resolve_hosts(plan.graph)
+    demos = "".join(json.dumps(_plain(d), ensure_ascii=False) + "\n" for d in facts.get("demos", ()))
+    files: Files = {
+        PIPELINE: _text(_pipeline(plan)),
+        REPORT: _text(_plain(facts.get("report", {}))),
+        PROVENANCE: _text(_plain(_provenance(plan, facts, engine))),
+        DEMOS: demos.encode(),
+    }
+    taken: set[str] = set()
+    for node, text in prompt_texts(plan, engine.tokenizer).items():
+        files[f"prompts/{_file_name(node, taken)}.txt"] = text.encode("utf-8", "surrogateescape")
+    write_files(files, path)
+    return path
+
+
+def load(path: Path) -> Loaded:
+    """Read an artifact, every byte checked, its host functions imported.
+
+    Raises:
+        ArtifactError: It is damaged, of a newer version, or a host function is missing or changed.
+    """
+    files = read_files(path)
+    data = _json(path, PIPELINE, files[PIPELINE])
+    made_by = str(data.get("made_by", "unknown"))
+    if data.get("format") != FORMAT:
+        raise ArtifactError(
+            f"artifact {str(path)!r} has format {data.get('format')!r}, made by flopwise {made_by}; this is flopwise "
+            f"{VERSION}, which reads format {FORMAT}: install flopwise {made_by} or newer, or compile again"
+        )
+    provenance = _json(path, PROVENANCE, files.get(PROVENANCE))
+    facts = {
+        "config": provenance.get("config", {}),
+        "report": _json(path, REPORT, files.get(REPORT)),
+        "provenance": provenance,
+        "demos": _demos(path, files.get(DEMOS, b"")),
+    }
+    try:
+        graph = graph_from_json(data["graph"])
+        verify(graph)
+        plan, caps, cap = dict(data["plan"]), dict(data["caps"]), data["cap"]
+    except (GraphError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"artifact {str(path)!r}: {PIPELINE} is not of format {FORMAT}: {error}") from error
+    return Loaded(path, resolve_hosts(graph), caps, cap, made_by, plan, facts)
+
+
+def _pipeline(plan: Plan) -> dict[str, Any]:
+    # Every cap is written down: another default in a later version must not make another plan.
+    caps = {f.name: plan.caps.get(f.name, DEFAULT_INPUT_CAP) for f in plan.graph.schema.inputs}
+    return {
+        "format": FORMAT,
+        "made_by": VERSION,
+        "plan": {"hash": plan.hash, "model": plan.model, "fingerprint": plan.fingerprint},
+        "caps": caps,
+        "cap": plan.cap,
+        "graph": to_json(plan.graph),
+    }
+
+
+def _provenance(plan: Plan, facts: Mapping[str, Any], engine: Target) -> dict[str, Any]:
+    """What a search noted comes over what is known here: saved again, an artifact keeps where it was measured."""
+    noted = facts.get("provenance", {})
+    return {
+        "model": plan.model,
+        "fingerprint": plan.fingerprint,
+        "engine": type(engine).__name__,
+        "config": facts.get("config", {}),
+        **noted,
+        "versions": {**versions(), **noted.get("versions", {})},
+    }
+
+
+def _file_name(node: str, taken: set[str]) -> str:
+    """A file name for a node, different from the others on any file system."""
+    base = re.sub(r"[^A-Za-z0-9._#-]", "-", node)[:120]
+    name, count = base, 1
+    while name.casefold() in taken:
+        count += 1
+        name = f"{base}~{count}"
+    taken.add(name.casefold())
+    return name
+
+
+def _plain(value: Any) -> Any:
+    """What a search knows as JSON values: models and paths by their content, numbers that are none as null."""
+    from pydantic_core import to_json as dump
+
+    return json.loads(dump(value, inf_nan_mode="null"))
+
+
+def _text(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _json(path: Path, name: str, data: bytes | None) -> dict[str, Any]:
+    try:
+        loaded = json.loads(data or b"")
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"artifact {str(path)!r}: {name} is not JSON: {error}") from error
+    if not isinstance(loaded, dict):
+        raise ArtifactError(f"artifact {str(path)!r}: {name} must hold an object, but holds {type(loaded).__name__}")
+    return loaded
+
+
+def _demos(path: Path, data: bytes) -> list[dict[str, Any]]:
+    return [_json(path, f"{DEMOS}, line {i}", line) for i, line in enumerate(data.split(b"\n"), 1) if line]

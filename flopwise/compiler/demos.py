@@ -1,0 +1,23 @@
+"""The demonstrations that a specialised graph has in its prompts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ir.graph import Graph
+from ..ir.nodes import Call
+from ..ir.types import jsonable
+
+
+def demos_in(graph: Graph) -> list[dict[str, Any]]:
+    """Each demo in use as plain data: the call that shows it, its id, its fields.
+
+    Args:
+        graph: Specialised, not yet expanded: calls still hold their modules.
+    """
+    return [
+        {"node": name, "id": demo.id, "fields": jsonable(demo.fields)}
+        for name, node in graph.walk()
+        if isinstance(node.attrs, Call)
+        for demo in getattr(node.attrs.module, "worked", ())
+    ]

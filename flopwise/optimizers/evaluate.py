@@ -1,0 +1,116 @@
+"""Cells: run one config on one example and score it. Known cells are not run again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..backends.runtime.executor import Executable, Run, gather_all
+from ..backends.runtime.sandbox import Sandbox
+from ..backends.runtime.scheduler import Scheduler
+from ..compiler.stages import Explanation
+from ..ir.choices import ChoiceValue
+from ..ir.plan import Plan
+from ..ir.record import Failure
+from ..ir.schemas import Schema
+from ..ir.types import jsonable
+from ..modules.records import make_record
+from .cells import CellStore
+from .data import Example
+from .metrics import Metric, score
+
+
+@dataclass(eq=False)
+class Entrant:
+    """A config in the race.
+
+    Attributes:
+        key: Its canonical text.
+        config: The value of each choice.
+        plan: Its plan.
+        explanation: The stages it came through.
+        status: "racing", "done" (all of dev seen) or "dropped".
+        why: Why it was dropped.
+    """
+
+    key: str
+    config: Mapping[str, ChoiceValue]
+    plan: Plan
+    explanation: Explanation
+    status: str = "racing"
+    why: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+class Evaluator:
+    """Scores entrants on examples through one scheduler, one bank and one sandbox.
+
+    Args:
+        scheduler: Shared by all configs, so that they share prefixes and samples.
+        store: Where cells are kept.
+        metric: The metric, bound to the program's outputs.
+        schema: The program's inputs and outputs.
+        result: Class of its records, for metrics that look at them.
+        allow_impure: True where impure host functions may run.
+        concurrency: Queries under way at once.
+    """
+
+    def __init__(
+        self, scheduler: Scheduler, store: CellStore, metric: Metric, schema: Schema, result: Any,
+        allow_impure: bool, concurrency: int,
+    ) -> None:  # fmt: skip
+        self.scheduler = scheduler
+        self.store = store
+        self.metric = metric
+        self.schema = schema
+        self.result = result
+        self.allow_impure = allow_impure
+        self.sandbox: Sandbox | None = None
+        self._gate = asyncio.Semaphore(concurrency)
+        self._executables: dict[str, Executable] = {}
+
+    def executable(self, entrant: Entrant) -> Executable:
+        """The entrant's plan bound to the shared scheduler."""
+        if self.sandbox is None:
+            self.sandbox = Sandbox()
+        if entrant.key not in self._executables:
+            self._executables[entrant.key] = Executable(entrant.plan, self.scheduler, self.sandbox, self.allow_impure)
+        return self._executables[entrant.key]
+
+    async def cells(self, entrant: Entrant, split: str, examples: Sequence[Example]) -> list[tuple[float, float]]:
+        """(score, FLOPs) of a config on each example, side by side; each is stored as it ends."""
+        found = await gather_all([self._cell(entrant, split, e) for e in examples])
+        return [(float(s), float(f)) for s, f in found]
+
+    async def _cell(self, entrant: Entrant, split: str, example: Example) -> tuple[float, float]:
+        known = self.store.get(split, entrant.key, example.id)
+        if known is not None:
+            return known
+        async with self._gate:
+            run = await self.executable(entrant).run(example.inputs(self.schema))
+        value = await self.score(example, run)
+        detail = {"prediction": self._shown(run), "failures": [[f.node, f.reason] for f in run.trace.failures]}
+        failures = len(run.trace.failures)
+        self.store.put(
+            split, entrant.key, example.id, value, run.trace.flops, run.trace.bound, failures, detail
+        )  # fmt: skip
+        return value, run.trace.flops
+
+    async def score(self, example: Example, run: Run) -> float:
+        """The metric on one run; a failed run scores 0."""
+        if isinstance(run.result, Failure):
+            return 0.0
+        record = make_record(self.result, run.result.fields, run.trace)
+        return await score(self.metric, example, record)
+
+    def _shown(self, run: Run) -> dict[str, Any]:
+        if isinstance(run.result, Failure):
+            return {"failed": run.result.reason}
+        return {n: jsonable(run.result.fields.get(n)) for n in self.schema.output_names}
+
+    def close(self) -> None:
+        """End the sandbox's processes."""
+        if self.sandbox is not None:
+            self.sandbox.close()

@@ -1,0 +1,60 @@
+"""The preset ladder: what a search tries first, from the cheapest up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..compiler.stages import default_value
+from ..ir.choices import ChoiceValue, DemoSet, Integer
+from .space import NO_DEMOS, Space
+
+MOST_STRUCTURES = 8
+
+
+def first_rungs(space: Space) -> Iterator[dict[str, ChoiceValue]]:
+    """Each structure at its defaults without demos, then with its largest set of demos."""
+    structures = [s for s, _ in zip(space.structures(), range(MOST_STRUCTURES), strict=False)]
+    for structure in structures:
+        yield fill(space, structure, demos=False)
+    for structure in structures:
+        with_demos = fill(space, structure, demos=True)
+        if with_demos != fill(space, structure, demos=False):
+            yield with_demos
+
+
+def upper_rungs(space: Space, leaders: Sequence[Mapping[str, ChoiceValue]]) -> Iterator[dict[str, ChoiceValue]]:
+    """The leading configs with every count raised, to the middle of its range and to its end."""
+    for level in ("middle", "high"):
+        for leader in leaders:
+            raised = {k: _raised(space, k, v, level) for k, v in leader.items()}
+            if raised != dict(leader):
+                yield fill(space, raised, demos=False)
+
+
+def fill(space: Space, partial: Mapping[str, ChoiceValue], demos: bool) -> dict[str, ChoiceValue]:
+    """A whole config: what is given where it is live, everything else at its default, demos if asked for."""
+    config: dict[str, ChoiceValue] = {}
+    while still_open := space.live(config):
+        var = still_open[0]
+        if var.name in partial:
+            config[var.name] = partial[var.name]
+        elif demos and isinstance(var.domain, DemoSet):
+            config[var.name] = _largest(space, var.name)
+        else:
+            config[var.name] = default_value(var)
+    return config
+
+
+def _largest(space: Space, name: str) -> tuple[str, ...]:
+    sets = space.demo_sets.get(name, {NO_DEMOS: ()})
+    most = max(len(ids) for ids in sets.values())
+    return next(ids for ids in sets.values() if len(ids) == most)
+
+
+def _raised(space: Space, name: str, value: ChoiceValue, level: str) -> ChoiceValue:
+    domain = space.variables[name].domain
+    if not isinstance(domain, Integer):
+        return value
+    if level == "high":
+        return domain.high
+    return round((domain.low * domain.high) ** 0.5) if domain.log else (domain.low + domain.high) // 2

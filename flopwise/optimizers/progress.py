@@ -1,0 +1,112 @@
+"""What a person sees of a search while it runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..ir.flops import format_flops
+from .stats import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The state of a search.
+
+    Attributes:
+        stage: What it is doing: "demos", "race", "holdout" or "done".
+        configs: Configs tried so far.
+        running: What runs now, for people.
+        best: Score of the best config so far on dev, with its interval; None before the first.
+        spent: FLOPs spent.
+        cap: FLOPs allowed; None for no cap.
+        reused: Share of prompt tokens that were not computed again.
+        seconds_left: Estimate until the budget is used up; None where there is no telling.
+    """
+
+    stage: str
+    configs: int
+    running: str
+    best: Interval | None
+    spent: float
+    cap: float | None
+    reused: float
+    seconds_left: float | None
+
+    def as_text(self) -> str:
+        """One line."""
+        best = f"best {self.best}" if self.best else "no score yet"
+        of = f" of {format_flops(self.cap)}" if self.cap else ""
+        left = f", {duration(self.seconds_left)} left at most" if self.seconds_left is not None else ""
+        return (
+            f"[{self.stage}] {self.configs} configs, {best}, {format_flops(self.spent)}{of} spent, "
+            f"{self.reused:.0%} of prompt tokens reused{left}: {self.running}"
+        )
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: `95` reads "1m35s"."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
+
+
+class Clock:
+    """Estimates the time until a budget is used up from how fast it has been spent."""
+
+    def __init__(self, spent: float) -> None:
+        self._began, self._first = time.monotonic(), spent
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._began
+
+    def left(self, spent: float, cap: float | None) -> float | None:
+        """Seconds until the cap is reached at this pace."""
+        if cap is None or spent <= self._first:
+            return None
+        return max(cap - spent, 0.0) * self.seconds / (spent - self._first)
+
+
+def shower(progress: bool | OnProgress) -> OnProgress:
+    """What shows progress: the user's own function, a live line on a terminal, plain lines elsewhere, or nothing."""
+    if callable(progress):
+        return progress
+    if not progress:
+        return lambda _: None
+    return _Lines(sys.stderr)
+
+
+class _Lines:
+    """One line that is rewritten on a terminal; elsewhere a new line whenever half a minute has passed."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.last = float("-inf")
+        self.stage = ""
+
+    def __call__(self, progress: Progress) -> None:
+        if self.stream.isatty():
+            end = "\n" if progress.stage == "done" else ""
+            self.stream.write(f"\r\x1b[2K{progress.as_text()[: _width()]}{end}")
+            self.stream.flush()
+            return
+        now = time.monotonic()
+        if progress.stage != self.stage or now - self.last >= 30:
+            self.stage, self.last = progress.stage, now
+            self.stream.write(progress.as_text() + "\n")
+            self.stream.flush()
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns - 1

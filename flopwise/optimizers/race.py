@@ -1,0 +1,242 @@
+"""The race: configs meet the examples of dev in one order, block by block; the clearly worse leave early.
+
+Every decision depends on cells and on what had been spent when it was first taken, both of which are stored; so a
+search that was killed takes the same decisions again, without asking anything twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import BudgetError
+from ..ir.choices import ChoiceValue
+from ..ir.flops import format_flops
+from .data import Example
+from .evaluate import Entrant, Evaluator
+from .ladder import first_rungs, upper_rungs
+from .racing import State, Table, blocks, drop, leader, next_block, next_config, share
+from .space import Space
+from .trials import Trials
+
+ALPHA = 0.1
+FIRST_BLOCK = 16
+WIDTH = 3  # configs that run a block at once: enough to keep an engine's batch full
+LEADERS = 2  # configs whose counts the upper rungs raise
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a race ends.
+
+    Attributes:
+        configs: Most configs tried.
+        patience: Configs tried in vain after the last change of leader.
+    """
+
+    configs: int = 48
+    patience: int = 16
+
+
+class Race:
+    """Runs the search over configs on dev.
+
+    Args:
+        space: The space, demo sets included.
+        trials: Proposes configs.
+        evaluator: Runs and scores cells.
+        dev: Examples in the search's one permutation.
+        make: Makes an entrant of a config; raises BudgetError where it cannot run within the per-query cap.
+        spent: FLOPs spent at a numbered moment: as recorded where a killed search took that decision before.
+        cap: FLOPs the race may use up.
+        limits: When it ends otherwise.
+        notify: Told what runs.
+    """
+
+    def __init__(
+        self, space: Space, trials: Trials, evaluator: Evaluator, dev: Sequence[Example],
+        make: Callable[[Mapping[str, ChoiceValue]], Entrant], spent: Callable[[int], float],
+        cap: float | None, limits: Limits, notify: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.space = space
+        self.trials = trials
+        self.evaluator = evaluator
+        self.dev = dev
+        self.make = make
+        self.spent = spent
+        self.cap = cap if cap is not None else math.inf
+        self.limits = limits
+        self.notify = notify
+        self.table = Table(len(dev))
+        self.ends = blocks(len(dev), first=min(FIRST_BLOCK, len(dev)))
+        self.entrants: dict[str, Entrant] = {}
+        self.refused: dict[str, str] = {}
+        self.leader: str | None = None
+        self._since_leader = 0
+        self._rungs: Iterator[dict[str, ChoiceValue]] = first_rungs(space)
+        self._climbed = False
+
+    async def run(self) -> None:
+        """Race until the budget, the configs or the patience are used up."""
+        moment = 0
+        while True:
+            spent = self.spent(moment)
+            moment += 1
+            self._enter()
+            units = self._units(self.cap - spent)
+            if not units:
+                break
+            self.notify("; ".join(f"{self.label(e)} on {b.start + 1}-{b.stop}" for e, b in units))
+            try:
+                await self._run_units(units)
+            except BudgetError:
+                break
+            self._judge()
+        self._tell_rest()
+
+    def label(self, entrant: Entrant) -> str:
+        """A config in few words: its number and its categorical choices."""
+        number = list(self.entrants).index(entrant.key) + 1
+        return f"#{number}"
+
+    # entering -------------------------------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        """Let configs in while few are racing and few wait for their first block."""
+        while len(self._racing()) < 2 * WIDTH and len(self._fresh()) < WIDTH and self._may_enter():
+            proposed = self._propose()
+            if proposed is None:
+                return
+            self._admit(*proposed)
+
+    def _may_enter(self) -> bool:
+        tried = len(self.entrants) + len(self.refused)
+        return tried < self.limits.configs and self._since_leader < self.limits.patience
+
+    def _propose(self) -> tuple[str, dict[str, ChoiceValue]] | None:
+        """The next rung of the ladder that is new; then what Optuna proposes."""
+        while True:
+            rung = next(self._rungs, None)
+            if rung is not None:
+                asked = self.trials.ask(rung)
+                if asked is not None:
+                    return asked
+            elif self._climbed:
+                return self.trials.ask()
+            elif self._fresh():
+                return None  # the upper rungs wait for what the first ones show
+            else:
+                self._climbed = True
+                self._rungs = upper_rungs(self.space, self._best_configs())
+
+    def _best_configs(self) -> list[Mapping[str, ChoiceValue]]:
+        ranked = sorted(self.entrants.values(), key=lambda e: -self._mean(e.key))
+        return [e.config for e in ranked[:LEADERS]]
+
+    def _admit(self, key: str, config: Mapping[str, ChoiceValue]) -> None:
+        try:
+            self.entrants[key] = self.make(config)
+        except BudgetError as error:
+            self.refused[key] = str(error)
+            self.trials.tell(key, (), 0.0, dropped=False, over_cap=1.0)
+        self._since_leader += 1
+
+    # running --------------------------------------------------------------------------------------------
+
+    def _racing(self) -> list[Entrant]:
+        return [e for e in self.entrants.values() if e.status == "racing"]
+
+    def _fresh(self) -> list[Entrant]:
+        return [e for e in self._racing() if not self.table.scores(e.key)]
+
+    def _units(self, left: float) -> list[tuple[Entrant, range]]:
+        """What runs next: up to WIDTH configs with their next blocks, as far as the budget goes."""
+        states = {s.key: s for s in (self._state(e) for e in self.entrants.values() if e.status != "dropped")}
+        units: list[tuple[Entrant, range]] = []
+        while len(units) < WIDTH and (key := next_config(states.values())) is not None:
+            state = states.pop(key)
+            if state.flops > left:
+                if self._racing() and not units:
+                    self.entrants[key].why = f"its next block may take {format_flops(state.flops)}, more than is left"
+                continue
+            left -= state.flops
+            units.append((self.entrants[key], next_block(self.ends, len(state.scores))))
+        return units
+
+    def _state(self, entrant: Entrant) -> State:
+        scores = self.table.scores(entrant.key)
+        block = next_block(self.ends, len(scores))
+        each = self.table.flops(entrant.key) or entrant.plan.bound
+        return State(entrant.key, scores, len(self.dev), each * len(block))
+
+    async def _run_units(self, units: Sequence[tuple[Entrant, range]]) -> None:
+        from ..backends.runtime.executor import gather_all
+
+        await gather_all([self._run_unit(entrant, block) for entrant, block in units])
+
+    async def _run_unit(self, entrant: Entrant, block: range) -> None:
+        cells = await self.evaluator.cells(entrant, "dev", [self.dev[i] for i in block])
+        for i, (value, flops) in zip(block, cells, strict=True):
+            self.table.add(entrant.key, i, value, flops)
+
+    # judging --------------------------------------------------------------------------------------------
+
+    def _judge(self) -> None:
+        """Drop what another config beats at no higher cost, mark what has seen all of dev, note the leader."""
+        alive = [e for e in self.entrants.values() if e.status != "dropped"]
+        alpha = share(ALPHA, max(len(self.entrants), 2))
+        for entrant in [e for e in alive if e.status == "racing"]:
+            better = next((o for o in alive if o is not entrant and self._beats(o, entrant, alpha)), None)
+            if better is not None:
+                entrant.status, entrant.why = "dropped", f"beaten by {self.label(better)}"
+            elif len(self.table.scores(entrant.key)) >= len(self.dev):
+                entrant.status = "done"
+            else:
+                continue
+            dropped = entrant.status == "dropped"
+            self.trials.tell(entrant.key, self.table.scores(entrant.key), self.table.flops(entrant.key), dropped)
+        self._note_leader()
+
+    def _beats(self, other: Entrant, entrant: Entrant, alpha: float) -> bool:
+        mine, theirs = self.table.scores(entrant.key), self.table.scores(other.key)
+        if other.status == "dropped" or not mine or not theirs:
+            return False
+        # A cheaper config stays on the Pareto front even if it is worse.
+        if self.table.flops(other.key) > self.table.flops(entrant.key) * 1.05:
+            return False
+        return drop(theirs, mine, len(self.dev), alpha)
+
+    def _note_leader(self) -> None:
+        best = leader(self._state(e) for e in self.entrants.values() if e.status != "dropped")
+        if best is not None and best.key != self.leader:
+            self.leader, self._since_leader = best.key, 0
+
+    def _tell_rest(self) -> None:
+        for entrant in self._racing():
+            scores = self.table.scores(entrant.key)
+            self.trials.tell(entrant.key, scores, self.table.flops(entrant.key), dropped=True)
+
+    # results --------------------------------------------------------------------------------------------
+
+    def _mean(self, key: str) -> float:
+        scores = self.table.scores(key)
+        return sum(scores) / len(scores) if scores else 0.0
+
+    def winner(self) -> Entrant | None:
+        """The best config by mean score among those that saw all of dev; by its lower bound if none did."""
+        done = [e for e in self.entrants.values() if e.status == "done"]
+        if done:
+            return max(done, key=lambda e: (self._mean(e.key), -self.table.flops(e.key)))
+        best = leader(self._state(e) for e in self.entrants.values() if self.table.scores(e.key))
+        return self.entrants[best.key] if best else None
+
+    def front(self) -> list[Entrant]:
+        """The Pareto front over (mean score, mean FLOPs per query) of the configs that saw all of dev."""
+        done = [e for e in self.entrants.values() if e.status == "done"]
+        ranked = sorted(done, key=lambda e: (self.table.flops(e.key), -self._mean(e.key)))
+        front: list[Entrant] = []
+        for entrant in ranked:
+            if not front or self._mean(entrant.key) > self._mean(front[-1].key):
+                front.append(entrant)
+        return front

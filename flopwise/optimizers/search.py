@@ -1,0 +1,298 @@
+"""The search from data to pipeline: splits, demos, race, holdout, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..backends.runtime.bank import SampleBank
+from ..backends.runtime.meter import Meter
+from ..backends.runtime.scheduler import Scheduler
+from ..compiler.lower import lower
+from ..compiler.stages import complete, optimise
+from ..errors import BudgetError, DataError, StudyError
+from ..ir.choices import ChoiceValue, config_key
+from ..ir.flops import format_flops
+from ..modules.program import result_class, trace
+from ..pipeline import Pipeline
+from .bootstrap import BUDGET_SHARE, Bootstrap, DemoPool
+from .budget import Budget
+from .caps import caps_of
+from .cells import CellStore
+from .data import data_hash, load
+from .evaluate import Entrant, Evaluator
+from .metrics import Metric, bound, metric_name
+from .progress import Clock, OnProgress, Progress, shower
+from .race import Limits, Race
+from .racing import permutation
+from .report import Verdict, build_report, provenance
+from .space import Space
+from .splits import split
+from .stats import interval
+from .trials import Trials
+from .weights import fitted, to_fit
+
+if TYPE_CHECKING:
+    from ..backends.engines._base import Engine
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to compile: the arguments of `fw.compile` but engine and progress."""
+
+    program: Any
+    dev: Any
+    train: Any
+    holdout: Any
+    metric: Metric
+    budget: Budget
+    study: Path | None
+    seed: int
+    limits: Limits
+    caps: dict[str, int] | None
+    allow_impure: bool
+
+
+class Search:
+    """One search. `run` reads top to bottom as what a search does.
+
+    Args:
+        task: What to compile.
+        engine: What generates.
+        progress: How progress is shown.
+    """
+
+    def __init__(self, task: Task, engine: Engine, progress: bool | OnProgress) -> None:
+        self.task = task
+        self.engine = engine
+        self.show = shower(progress)
+        self.graph = trace(task.program)
+        self.schema = self.graph.schema
+        self.metric = bound(task.metric, self.schema)
+        self.splits = self._splits()
+        examples = (*self.splits.train, *self.splits.dev, *self.splits.holdout)
+        self.caps = caps_of(examples, self.schema, engine.tokenizer, task.caps)
+        self.dev = [self.splits.dev[i] for i in permutation(len(self.splits.dev), task.seed)]
+        self.meter = Meter(engine.model.cost, task.budget.search)
+        self._check_cheapest()
+        folder = self._folder()
+        self.store = CellStore(folder / "cells.db" if folder else None)
+        self.bank = SampleBank(folder / "samples.db" if folder else None)
+        self._claim_study()
+        self.scheduler = Scheduler(engine, self.meter, self.bank)
+        self.pool = DemoPool()
+        self.result = result_class(task.program, self.schema)
+        self.evaluator = Evaluator(
+            self.scheduler, self.store, self.metric, self.schema, self.result, task.allow_impure,
+            concurrency=4 * engine.capabilities.in_flight,
+        )  # fmt: skip
+        self.clock = Clock(self.meter.spent)
+        self.race: Race | None = None
+
+    async def run(self) -> Pipeline[Any, Any]:
+        """Make demos, race on dev, give the verdict on the holdout, and bind the winner."""
+        try:
+            self._notify("demos", "running presets on train")
+            self.pool = await self._bootstrap()
+            self.race = self._make_race()
+            await self.race.run()
+            winner = self._winner(self.race)
+            winner = await self._fit_weights(winner)
+            self._notify("holdout", "the winner and the baseline meet the holdout")
+            verdict = await self._verdict(winner)
+            report = build_report(self, self.race, winner, verdict)
+            self._notify("done", f"holdout {verdict.winner}")
+            return self._pipeline(winner, report)
+        finally:
+            await self.scheduler.drain()
+            self._save_spent()
+            self.bank.flush()
+
+    def close(self) -> None:
+        """Close the study's files and the sandbox."""
+        self.evaluator.close()
+        self._save_spent()
+        self.bank.close()
+        self.store.close()
+
+    # before the race ------------------------------------------------------------------------------------
+
+    def _splits(self) -> Any:
+        task = self.task
+        sets = {}
+        for name in ("dev", "train", "holdout"):
+            source = getattr(task, name)
+            sets[name] = load(source, self.schema, name=name) if source is not None else None
+        if not sets["dev"]:
+            raise DataError("dev: a search needs labelled examples to compare configs on, but there are none")
+        return split(sets["dev"], schema=self.schema, train=sets["train"], holdout=sets["holdout"], seed=task.seed)
+
+    def _check_cheapest(self) -> None:
+        """Refuse a budget that not even the cheapest structure fits, before anything is spent."""
+        errors, cheapest = [], float("inf")
+        for structure in Space(self.graph).structures():
+            try:
+                plan = self._plan(complete(self.graph, structure))
+            except BudgetError as error:
+                errors.append(str(error))
+                continue
+            cheapest = min(cheapest, plan.least + plan.cold)
+        if cheapest == float("inf"):
+            raise BudgetError(f"no config of the program fits the budget; the cheapest: {errors[0]}")
+        cap = self.task.budget.search
+        if cap is not None and cheapest > cap:
+            raise BudgetError(
+                f"one query of the cheapest config may take {format_flops(cheapest)}, more than the search budget of "
+                f"{format_flops(cap)}; raise budget.search"
+            )
+
+    def _folder(self) -> Path | None:
+        if self.task.study is None:
+            return None
+        try:
+            self.task.study.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(f"the study folder {self.task.study} cannot be made: {error}") from error
+        return self.task.study
+
+    def _claim_study(self) -> None:
+        """Refuse a study of another program, data, budget or engine; go on from where this one was."""
+        facts = {
+            "space": Space(self.graph).as_text(),
+            "program": self.graph.hash,
+            "data": {n: data_hash(getattr(self.splits, n)) for n in ("train", "dev", "holdout")},
+            "metric": metric_name(self.metric),
+            "per_query": self.task.budget.per_query,
+            "model": self.engine.model.fingerprint,
+            "seed": self.task.seed,
+        }
+        known = self.store.fact("identity")
+        if known is not None and known != facts:
+            differs = [f"{k}: was {_short(known.get(k))}, is {_short(v)}" for k, v in facts.items() if known.get(k) != v]
+            raise StudyError(
+                f"the study at {self.task.study} belongs to another search ({'; '.join(differs)}); "
+                "give another study path, or remove this one"
+            )
+        self.store.set_fact("identity", facts)
+        spent = self.store.fact("meter")
+        if spent is not None:
+            self.meter.restore(spent)
+        orphans = self.bank.charge_orphans()
+        self.meter.charge(orphans)
+        self._save_spent()
+
+    def _save_spent(self) -> None:
+        self.store.set_fact("meter", self.meter.snapshot())
+
+    async def _bootstrap(self) -> DemoPool:
+        cap = self.task.budget.search
+        allowance = BUDGET_SHARE * cap if cap is not None else float("inf")
+        bootstrap = Bootstrap(
+            self.graph, self.evaluator, self.splits.train, self._entrant, self.task.seed, allowance
+        )  # fmt: skip
+        try:
+            return await bootstrap.run()
+        except BudgetError:
+            return DemoPool()
+
+    # the race -------------------------------------------------------------------------------------------
+
+    def _make_race(self) -> Race:
+        space = Space(self.graph, self.pool.sets)
+        storage = self.task.study / "optuna.db" if self.task.study else None
+        trials = Trials(space, self.task.seed, storage)
+        cap = self.task.budget.search
+        race_cap = cap - self._reserve() if cap is not None else None
+        return Race(
+            space, trials, self.evaluator, self.dev, self._entrant, self._spent_at, race_cap, self.task.limits,
+            lambda running: self._notify("race", running),
+        )  # fmt: skip
+
+    def _reserve(self) -> float:
+        """FLOPs kept for the holdout: two configs on each of its examples, but at most a fifth of the budget."""
+        cap = self.task.budget.search or 0.0
+        per_query = self.task.budget.per_query or 0.0
+        wanted = 1.5 * per_query * len(self.splits.holdout)
+        return min(wanted, 0.2 * cap) if wanted else 0.2 * cap
+
+    def _spent_at(self, moment: int) -> float:
+        """FLOPs spent at a numbered decision; a search that goes on reads what it was the first time."""
+        name = f"spent/{moment}"
+        known = self.store.fact(name)
+        if known is None:
+            known = self.meter.spent
+            self.store.set_fact(name, known)
+            self._save_spent()
+        return float(known)
+
+    def _entrant(self, config: Mapping[str, ChoiceValue]) -> Entrant:
+        explanation = optimise(self.graph, config, self.pool.demos)
+        plan = lower(explanation.result, self.engine, self.caps, self.task.budget.per_query)
+        return Entrant(config_key(config), dict(config), plan, explanation)
+
+    def _plan(self, config: Mapping[str, ChoiceValue]) -> Any:
+        return lower(optimise(self.graph, config).result, self.engine, self.caps, self.task.budget.per_query)
+
+    def _winner(self, race: Race) -> Entrant:
+        winner = race.winner()
+        if winner is None:
+            raise BudgetError(
+                f"the search budget of {self.task.budget} ran out before one config had seen a block of examples; "
+                "raise budget.search or give a smaller dev set"
+            )
+        return winner
+
+    async def _fit_weights(self, winner: Entrant) -> Entrant:
+        """Weigh an ensemble's members by dev; kept where dev does not get worse."""
+        if not to_fit(winner.plan.graph):
+            return winner
+        graph = await fitted(winner, self.evaluator, self.dev)
+        plan = lower(graph, self.engine, self.caps, self.task.budget.per_query)
+        weighed = replace(winner, key=winner.key + "+weights", plan=plan)
+        before = await self.evaluator.cells(winner, "dev", self.dev)
+        after = await self.evaluator.cells(weighed, "dev", self.dev)
+        return weighed if sum(s for s, _ in after) >= sum(s for s, _ in before) else winner
+
+    # after the race -------------------------------------------------------------------------------------
+
+    async def _verdict(self, winner: Entrant) -> Verdict:
+        assert self.race is not None
+        baseline = next(iter(self.race.entrants.values()))
+        holdout = self.splits.holdout
+        try:
+            ours = await self.evaluator.cells(winner, "holdout", holdout)
+            plain = await self.evaluator.cells(baseline, "holdout", holdout) if baseline is not winner else ours
+        except BudgetError as error:
+            return Verdict.unknown(f"the budget did not cover the holdout: {error}")
+        return Verdict.of(ours, plain, baseline)
+
+    def _pipeline(self, winner: Entrant, report: Mapping[str, Any]) -> Pipeline[Any, Any]:
+        facts = {
+            "config": {k: list(v) if isinstance(v, tuple) else v for k, v in winner.config.items()},
+            "report": report,
+            "provenance": provenance(self),
+            "demos": self._demos_in_use(winner),
+        }
+        return Pipeline(winner.plan, self.engine, self.result, facts, winner.explanation)
+
+    def _demos_in_use(self, winner: Entrant) -> list[dict[str, Any]]:
+        used = [i for v in winner.config.values() if isinstance(v, tuple) for i in v]
+        return [{"id": i, "fields": self.pool.demos[i].fields} for i in dict.fromkeys(used)]
+
+    def _notify(self, stage: str, running: str) -> None:
+        meter, race = self.meter, self.race
+        best = None
+        if race is not None and race.leader is not None:
+            best = interval(race.table.scores(race.leader))
+        reused = meter.cached / meter.prompt if meter.prompt else 0.0
+        cap = self.task.budget.search
+        left = self.clock.left(meter.spent, cap)
+        configs = len(race.entrants) if race else 0
+        self.show(Progress(stage, configs, running, best, meter.spent, cap, reused, left))
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
