@@ -25,7 +25,8 @@ _SMALL: dict[str, Any] = {
 _EXPERTS: dict[str, dict[str, Any]] = {
     "mixtral": {"num_local_experts": 8, "num_experts_per_tok": 2},
     "qwen2_moe": {
-        "num_experts": 16, "num_experts_per_tok": 4, "moe_intermediate_size": 96, "shared_expert_intermediate_size": 224,
+        "num_experts": 16, "num_experts_per_tok": 4, "moe_intermediate_size": 96,
+        "shared_expert_intermediate_size": 224,
     },
 }  # fmt: skip
 # Layers that slide keep and see a window only; 64 tokens, so that the requests outgrow it.

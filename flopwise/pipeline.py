@@ -55,9 +55,13 @@ class Failed:
 def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end from ordinary code, also where this thread's event loop is running (notebooks)."""
     try:
-        asyncio.get_running_loop()
+        outer = asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
+    from .backends.runtime.scheduler import paused_loop
+
+    context = copy_context()
+    context.run(paused_loop.set, outer)
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = Future()
 
     async def announced() -> T:
@@ -65,7 +69,7 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
         return await coroutine
 
     with ThreadPoolExecutor(1, thread_name_prefix="flopwise") as pool:
-        ended = pool.submit(copy_context().run, asyncio.run, announced())
+        ended = pool.submit(context.run, asyncio.run, announced())
         try:
             return ended.result()
         except BaseException:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from ..ir.flops import Cost
 from ..ir.graph import Graph
 from ..ir.nodes import Gather, Generate, Input, Loop, Node
-from ..ir.plan import Bound, Carry, Fill, PromptPlan
+from ..ir.plan import Bound, Carry, Fill, PromptPlan, Static
 from ..ir.prompt import Ref
 from .lengths import Lengths
 
@@ -47,20 +47,18 @@ class Bounds:
         samples: tuple[int, ...] = ()
         if isinstance(node.attrs, Generate):
             samples = (node.attrs.decoding.max_tokens,) * node.attrs.n
-        first = self._price(most, resident(prompt, lengths, self.block), samples)
-        again = self._price(most, (most - 1) // self.block * self.block, samples)
+        first = self._price(most, fresh(prompt, lengths, self.block), samples)
+        again = self._price(most, self.block, samples)
         return Bound(first, first, again=min(first, again) if invariant(prompt, lengths) else first)
 
-    def _price(self, prompt: int, cached: int, samples: tuple[int, ...]) -> float:
-        return self.cost.request(prompt, cached, samples) if self.cost is not None else 0.0
+    def _price(self, prompt: int, new: int, samples: tuple[int, ...]) -> float:
+        """FLOPs of a prompt of which `new` tokens are computed."""
+        return self.cost.request(prompt, max(prompt - new, 0), samples) if self.cost is not None else 0.0
 
     def _region(self, node: Node, loop: Loop, lengths: Lengths) -> Bound:
         required, most = lengths.trips(node)
         if loop.mode == "while":
-            rounds = [self.graph(loop.body, inner) for inner in lengths.rounds(node)]
-            # Later rounds carry more, so the last one bounds each: the executor settles nodes by its figures.
-            last = rounds[-1][0] if rounds else 0.0
-            return Bound(required * last, sum(worst for _, worst in rounds), (last,))
+            return self._rounds(node, loop, required, lengths)
         inner = lengths.inside(node)
         first_least, first_worst = self.graph(loop.body, inner)
         again_least, again_worst = self._again(loop.body, inner.path)
@@ -68,6 +66,19 @@ class Bounds:
         least = first_least + (required - 1) * again_least if required else 0.0
         worst = first_worst + (most - 1) * again_worst if most else 0.0
         return Bound(least, worst, trips, carry=self._carry(node, lengths))
+
+    def _rounds(self, node: Node, loop: Loop, required: int, lengths: Lengths) -> Bound:
+        """Of a while-region: each round is held at the widest bounds, since the executor settles every round by them."""
+        widest: dict[str, Bound] = {}
+        worst = 0.0
+        for inner in lengths.rounds(node):
+            worst += self.graph(loop.body, inner)[1]
+            inside = {name: b for name, b in self.found.items() if name.startswith(inner.path)}
+            widest |= {n: b for n, b in inside.items() if n not in widest or b.worst > widest[n].worst}
+        self.found |= widest
+        names = (f"{lengths.path}{node.name}/{n.name}" for n in loop.body.nodes)
+        trip = sum(widest[name].least for name in names if name in widest)
+        return Bound(required * trip, max(worst, required * trip), (trip,))
 
     def _again(self, body: Graph, path: str) -> tuple[float, float]:
         """Least and worst of a trip after the first, which has sent what does not change from trip to trip."""
@@ -94,7 +105,7 @@ def mapped_over(graph: Graph, node: Node) -> Iterator[Node]:
     """The map-regions over the list that a node gives, also after gathering and further mapping."""
     lists = {node.name}
     for user in graph.nodes:
-        if not user.inputs or user.inputs[0].node not in lists and not isinstance(user.attrs, Gather):
+        if not user.inputs or (user.inputs[0].node not in lists and not isinstance(user.attrs, Gather)):
             continue
         if isinstance(user.attrs, Loop) and user.attrs.mode == "map":
             lists.add(user.name)
@@ -103,17 +114,19 @@ def mapped_over(graph: Graph, node: Node) -> Iterator[Node]:
             lists.add(user.name)
 
 
-def resident(prompt: PromptPlan, lengths: Lengths, block: int) -> int:
-    """Fewest tokens of a prompt at its most that are surely resident, in whole blocks."""
+def fresh(prompt: PromptPlan, lengths: Lengths, block: int) -> int:
+    """Most tokens of a prompt that are computed, over every length that its values can have.
+
+    Only whole blocks are reused and the last token never is, so a shorter prompt can have more to compute.
+    """
     most = lengths.prompt_most(prompt)
-    slots = sum(p.cap for p in prompt.pieces if isinstance(p, Fill))
     head = prompt.pieces[0] if prompt.pieces else None
     if isinstance(head, Carry):
-        # The last generated token was never fed back, and the tail of a block is computed again.
-        kept = lengths.carry_most(head.ref) - 1
-    else:
-        kept = min(prompt.static, most - 1 if slots or most == prompt.static else prompt.static)
-    return max(min(kept, most - 1), 0) // block * block
+        # The last generated token was never fed back, and what it shares a block with is computed again.
+        return min(most, most - lengths.carry_most(head.ref) + block)
+    kept = prompt.static // block * block
+    shortest = sum(len(p.ids) for p in prompt.pieces if isinstance(p, Static))
+    return max(most - kept, block if 0 < shortest == kept else 1)
 
 
 def invariant(prompt: PromptPlan, lengths: Lengths) -> bool:

@@ -18,10 +18,18 @@ DEFAULT_INPUT_CAP = 1024
 
 @dataclass(frozen=True)
 class Size:
-    """Bounds of a value's length: `tokens` as text, `prompt` tokens before it if it is a generation, records."""
+    """Bounds of a value's length.
+
+    Attributes:
+        tokens: Most tokens as text.
+        whole: Of a generation, most tokens of its prompt and output together.
+        least: Records of a list that are surely there. Where nothing says how many more there can be than what is
+            paid for with the repeat that makes them, it is `most`.
+        most: Most records of a list.
+    """
 
     tokens: int = MADE_CAP
-    prompt: int = 0
+    whole: int = 0
     least: int = 1
     most: int = 1
 
@@ -37,7 +45,7 @@ class Lengths:
         loop: Node | None = None,
         carried: Mapping[str, Size] | None = None,
     ) -> None:
-        self.path = f"{outer.path}{loop.name}/" if outer and loop else ""
+        self.path: str = f"{outer.path}{loop.name}/" if outer and loop else ""
         self.graph = graph
         self.caps = caps or {}
         self.outer = outer
@@ -77,8 +85,7 @@ class Lengths:
 
     def carry_most(self, ref: Ref) -> int:
         """Most tokens of an earlier generation's prompt and output."""
-        size = self.size(ref)
-        return size.prompt + size.tokens
+        return self.size(ref).whole
 
     def size(self, ref: Ref) -> Size:
         """The size of the value that a ref finds; a path into a list means each of its items."""
@@ -88,7 +95,7 @@ class Lengths:
                 return self._param(field, ref)
             case Generate(decoding=decoding):
                 prompt = self.prompts.get(self.path + node.name)
-                return Size(decoding.max_tokens, self.prompt_most(prompt) if prompt else 0)
+                return Size(decoding.max_tokens, decoding.max_tokens + (self.prompt_most(prompt) if prompt else 0))
             case Parse():
                 return self._field(node, node.attrs, ref)
             case Pack(fields=fields, base=base):
@@ -96,9 +103,10 @@ class Lengths:
             case Gather():
                 return self._gathered(node, ref)
             case Reduce():
-                return self._widest([self.size(r.at(*(ref.path or ("",)))) for r in node.inputs])
+                # Only fields of records have a length; the record as a whole never stands in a prompt.
+                return self._widest([self.size(r.at(*ref.path)) for r in node.inputs]) if ref.path else Size()
             case Select():
-                return self._widest([self.size(r.at(*ref.path)) for r in node.inputs[1:]])
+                return _paid_at_once(self._widest([self.size(r.at(*ref.path)) for r in node.inputs[1:]]))
             case Loop():
                 return self._region(node, node.attrs, ref)
             case Host(cap=cap):
@@ -120,7 +128,7 @@ class Lengths:
         loop = _loop(self.loop)
         position = loop.params.index(field)
         if loop.mode != "while" or position >= len(loop.body.outputs) or ref in self._visiting:
-            return before
+            return _paid_at_once(before)
         self._visiting.add(ref)
         after = self.size(loop.body.outputs[position].at(*ref.path))
         self._visiting.discard(ref)
@@ -155,7 +163,7 @@ class Lengths:
         position, path = (int(ref.path[0]), ref.path[1:]) if ref.path else (0, ())
         sizes = [self.size(node.inputs[position].at(*path))]
         for inner in self.rounds(node):
-            sizes.append(inner.size(loop.body.outputs[position].at(*path)))
+            sizes.append(inner.size(loop.body.outputs[position].at(*path)))  # noqa: PERF401 - one line too long
         return self._widest(sizes)
 
     def rounds(self, node: Node) -> list[Lengths]:
@@ -171,7 +179,8 @@ class Lengths:
         return rounds
 
     def _widest(self, sizes: list[Size]) -> Size:
-        return max(sizes, key=lambda s: s.prompt + s.tokens)
+        tokens, whole = max(s.tokens for s in sizes), max(s.whole for s in sizes)
+        return Size(tokens, whole, min(s.least for s in sizes), max(s.most for s in sizes))
 
     def trips(self, node: Node) -> tuple[int, int]:
         """Trips that must happen, and the most that can."""
@@ -181,6 +190,11 @@ class Lengths:
             return min(loop.required, loop.trips), loop.trips
         items = self.size(node.inputs[0])
         return min(items.least, loop.trips), min(items.most, loop.trips)
+
+
+def _paid_at_once(size: Size) -> Size:
+    """A list seen through a parameter or a select: every record it may have counts as one that is there."""
+    return replace(size, least=size.most)
 
 
 def _loop(node: Node | None) -> Loop:

@@ -104,9 +104,9 @@ class Builder:
         """One record of a list."""
         return self.add(Op.REDUCE, name, Reduce(how, field), (records,), Type("record", schema))
 
-    def execute(self, name: str, program: Ref, variables: tuple[str, ...], seconds: float = 5.0) -> Ref:
-        """The result of running a program in the sandbox: `.ok`, `.values`, `.output`, `.error`."""
-        return self.add(Op.EXECUTE, name, Execute(variables, seconds), (program,), Type("result"))
+    def execute(self, name: str, program: tuple[Ref, ...], schema: Schema, seconds: float = 5.0) -> Ref:
+        """The result of running texts, joined to one program, in the sandbox: `.ok`, `.values`, `.program`, `.error`."""
+        return self.add(Op.EXECUTE, name, Execute(schema, seconds), program, Type("result"))
 
     def select(self, name: str, condition: Ref, then: Ref, otherwise: Ref, type: Type) -> Ref:
         """`then` where the condition is true, else `otherwise`; the other one is not computed."""

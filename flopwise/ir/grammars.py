@@ -51,6 +51,11 @@ def closed_values(schema: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(schema.get("enum", [schema["const"]] if "const" in schema else ()))
 
 
+def longest_value(schema: dict[str, Any]) -> int:
+    """Bytes of the longest value of a closed type, 0 for an open one: no tokenizer makes more tokens of it."""
+    return max((len(_plain(v).encode()) for v in closed_values(schema)), default=0)
+
+
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 

@@ -166,9 +166,9 @@ class Reduce:
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Run the code in a text in the sandbox and read the named variables."""
+    """Run the inputs, joined to one program, in the sandbox; read the outputs of `schema` from its variables."""
 
-    variables: tuple[str, ...]
+    schema: Schema
     seconds: float = 5.0
 
 

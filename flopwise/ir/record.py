@@ -40,6 +40,23 @@ class Generation:
         return self.sample.text
 
 
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What running a program gave, its variables read as the outputs of a schema.
+
+    Attributes:
+        ok: True where it ran to its end and every output has a value of its type.
+        values: The outputs by name.
+        program: The program as it ran.
+        error: What went wrong, for people and for the model that may mend it.
+    """
+
+    ok: bool
+    values: dict[str, Any]
+    program: str
+    error: str
+
+
 @dataclass(slots=True)
 class Values:
     """A record on its way through a graph: its fields and its weight in votes."""

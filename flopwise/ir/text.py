@@ -69,8 +69,8 @@ def _detail(node: Node) -> str:
             return f"weights {weights}" if weights else ""
         case Reduce(how, field):
             return f"{how}{' by ' + field if field else ''}"
-        case Execute(variables, seconds):
-            return f"read {', '.join(variables)} within {seconds:g} s"
+        case Execute(schema, seconds):
+            return f"read {', '.join(schema.output_names)} within {seconds:g} s"
         case Host(target, _, pure):
             return f"{target}{'' if pure else ' (impure)'}"
         case Loop(mode, _, params, trips, required, until):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Generic, Self, TypeVar, cast
+from itertools import count
+from typing import Any, Generic, Self, cast
+
+from typing_extensions import TypeVar
 
 from ..errors import ConfigError, InputError, SignatureError, TraceError
 from ..ir.builder import Builder
@@ -18,7 +21,8 @@ from .open import Open, demos
 from .signature import Signature, from_text, schema_of
 from .symbols import Symbol, as_ref, place, tracer
 
-S = TypeVar("S")
+# The record of a module: a signature given as text has no class, so its records are Any.
+S = TypeVar("S", default=Any)
 
 
 @dataclass(frozen=True)
@@ -123,9 +127,14 @@ class Module(Generic[S]):
     def add_call(self, refs: dict[str, Ref]) -> Symbol:
         """Add the call node with inputs that are already refs."""
         current = tracer(self.kind)
-        name = current.unique(self.name or snake(self.kind))
+        # In a function program nothing has named the module's choices yet; elsewhere this changes nothing.
+        named = self.named(self.name or snake(self.kind))
+        current.claim(named.name, named.sampled(None))
+        for var in named.open():
+            current.claim(f"?{var.name}", var)
         kind = Type("record", self.signature)
-        ref = current.builder.add(Op.CALL, name, Call(self, tuple(refs)), tuple(refs.values()), kind)
+        call = Call(named, tuple(refs))
+        ref = current.builder.add(Op.CALL, current.unique(named.name), call, tuple(refs.values()), kind)
         return Symbol(ref, kind, current)
 
     def inputs_of(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -195,8 +204,8 @@ def labels_of(modules: tuple[Any, ...]) -> tuple[str, ...]:
     labels: list[str] = []
     for module in modules:
         label = module.name.rsplit(".", 1)[-1] or module.kind
-        count = sum(have == label or have.startswith(f"{label}_") for have in labels)
-        labels.append(label if not count else f"{label}_{count + 1}")
+        numbered = (f"{label}_{i}" for i in count(2))
+        labels.append(label if label not in labels else next(n for n in numbered if n not in labels))
     return tuple(labels)
 
 

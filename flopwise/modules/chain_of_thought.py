@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 from ..ir.builder import Builder
 from ..ir.prompt import Ref
-from .base import Module
+from .base import Module, S
 from .extract import lead, marker, reason_then_extract
 from .predict import answer_request
 from .template import Writer
-
-S = TypeVar("S")
 
 _TEMPLATE = "{% block assistant %}{{ demo.reasoning }}\n\n{{ marker }}{{ answer }}{% endblock %}"
 

@@ -7,15 +7,13 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from ..errors import TraceError
 from ..ir.builder import Builder
-from ..ir.choices import Categorical, Var
+from ..ir.choices import Categorical, Integer, Var
 from ..ir.nodes import Choice, Op, Type
 from ..ir.prompt import Ref
-from ..ir.schemas import Schema
-from .base import Module, labels_of
+from .base import Module, S, labels_of, snake
 from .open import Open, one_of
 from .symbols import Symbol, Tracer, place, tracer, tracing
 
-S = TypeVar("S")
 OFF = "off"
 
 
@@ -29,15 +27,15 @@ class Branches(Module[S]):
     def trace(self, *records: Any, **inputs: Any) -> Symbol:
         """Trace every branch on the same inputs; the choice node holds them all."""
         current = tracer("choice")
-        branches = [_identity(records, self.name) if m is None else m.trace(*records, **inputs) for m in self.options]
-        kinds = {(b._type.kind, b._type.many) for b in branches}
-        schemas = {b._type.schema.output_names for b in branches if b._type.schema}
-        if len(kinds) > 1 or len(schemas) > 1:
-            raise TraceError(f"{place()}: the branches of choice {self.name!r} give different things: {branches}")
+        named = self.named(self.name)
+        current.claim(f"?{named.pick.name}", named.pick)
+        branches = [_identity(records, named.name) if m is None else m.trace(*records, **inputs) for m in named.options]
+        if len({shape(b._type) for b in branches}) > 1:
+            raise TraceError(f"{place()}: the branches of choice {named.name!r} give different things: {branches}")
         refs = tuple(current.ref(b) for b in branches)
-        name = current.unique(f"{self.name}.choice")
-        labels = self.pick.domain.labels
-        ref = current.builder.add(Op.CHOICE, name, Choice(self.pick.name, labels), refs, branches[0]._type)
+        name = current.unique(f"{named.name}.choice")
+        labels = named.pick.domain.labels
+        ref = current.builder.add(Op.CHOICE, name, Choice(named.pick.name, labels), refs, branches[0]._type)
         return Symbol(ref, branches[0]._type, current)
 
     def named(self, path: str) -> Branches[S]:
@@ -51,6 +49,12 @@ class Branches(Module[S]):
         )
         decision = Var(path, self.pick.domain, labels[0])
         return Branches(self.of, options, decision, name=path)
+
+
+def shape(type: Type) -> tuple[Any, ...]:
+    """What must be alike where one of several values is taken: kind, list or not, outputs with their types."""
+    outputs = type.schema.outputs if type.schema else ()
+    return type.kind, type.many, tuple((f.name, f.type_json) for f in outputs)
 
 
 def _own(module: Module[Any], label: str) -> str:
@@ -111,17 +115,31 @@ class Sampled(Generic[S]):
     name: str = ""
     required: int = field(default=1)
 
+    def named(self, path: str) -> Sampled[S]:
+        """Itself, an attribute of a program, with its module and its choices named under the attribute."""
+        named = self.module.named(path)
+        base = self.name or f"{named.name}.sample"
+        return Sampled(named, _var(self.n, f"{base}.n"), _var(self.temperature, f"{base}.temperature"), self.name)
+
     def __call__(self, *records: Any, **inputs: Any) -> list[S]:
         """Trace the module once as the body of a region of n independent trips."""
         current = tracer("sample")
-        base = self.name or f"{self.module.name or self.module.kind}.sample"
-        named = self.module if self.module.name else self.module.named(base.removesuffix(".sample"))
+        module = self.module
+        own = module.name or self.name.removesuffix(".sample")
+        # A choice among modules has no kind to be named after, so without a name it is refused here.
+        named = module.named(own if own or isinstance(module, Branches) else snake(module.kind))
+        base = self.name or f"{named.name}.sample"
         n, temperature = (_var(v, f"{base}.{k}") for v, k in ((self.n, "n"), (self.temperature, "temperature")))
+        for var in (n, temperature):
+            if isinstance(var, Var):
+                current.claim(f"?{var.name}", var)
         inner = Tracer(Builder(base), current)
         with tracing(inner):
             result = named.sampled(temperature).trace(*records, **inputs)
             out = inner.ref(result)
-        schema = cast(Schema, result._type.schema)
+        schema = result._type.schema
+        if result._type.many or schema is None:
+            raise TraceError(f"{place()}: sample takes a module that gives one record, but {base!r} gives {result!r}")
         body = inner.builder.graph((out,), schema)
         kind = Type("record", schema, many=True)
         bind = inner.bindings(current)
@@ -142,8 +160,9 @@ def sample(module: Module[S], n: int, *, temperature: float = 0.7, name: str = "
     Raises:
         TraceError: n is a number below 1.
     """
-    if isinstance(n, int) and n < 1:
-        raise TraceError(f"sample: `n >= 1` must hold, but got {n}")
+    least = n.domain.low if isinstance(n, (Open, Var)) and isinstance(n.domain, Integer) else n
+    if isinstance(least, bool) or not isinstance(least, int) or least < 1:
+        raise TraceError(f"{place()}: sample: a whole number `n >= 1` or fw.integer(1, ...) is needed, but got {n!r}")
     return Sampled(module, n, temperature, name)
 
 
@@ -170,7 +189,7 @@ def first_valid(records: list[S], *, name: str = "") -> S:
 
 def _reduce(records: Any, how: Any, by: str, name: str) -> Symbol:
     if not isinstance(records, Symbol):
-        raise TraceError(f"{place()}: {name} takes a list of records from fw.sample or fw.Ensemble, got {records!r}")
+        raise TraceError(f"{place()}: {name} takes a list of records from fw.sample or fw.map, but got {records!r}")
     schema = records._type.schema
     if schema is None:
         raise TraceError(f"{place()}: {name} takes records, but {records!r} holds none")

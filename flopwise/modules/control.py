@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-import typing
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -13,6 +12,8 @@ from ..errors import TraceError
 from ..ir.builder import Builder
 from ..ir.nodes import Host, Op, Type
 from ..ir.types import type_json
+from .combine import shape
+from .hints import hints_of
 from .judging import map_records
 from .symbols import Symbol, Tracer, as_ref, place, tracer, tracing
 
@@ -37,8 +38,7 @@ def op(fn: Callable[P, R] | None = None, *, pure: bool = True, cap: int | None =
     def traced(*args: Any, **kwargs: Any) -> Any:
         if not any(isinstance(a, Symbol) for a in (*args, *kwargs.values())):
             return fn(*args, **kwargs)
-        bound = inspect.signature(fn).bind(*args, **kwargs)
-        bound.apply_defaults()
+        bound = _bound(fn, args, kwargs)
         refs = tuple(as_ref(v, f"{fn.__name__}.{k}") for k, v in bound.arguments.items())
         target, digest = f"{fn.__module__}:{fn.__qualname__}", source_hash(fn)
         kind = _return_type(fn)
@@ -47,6 +47,21 @@ def op(fn: Callable[P, R] | None = None, *, pure: bool = True, cap: int | None =
         return Symbol(current.builder.add(Op.HOST, current.unique(fn.__name__), attrs, refs, kind), kind, current)
 
     return traced
+
+
+def _bound(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+    """The arguments by name, all of which can be passed by position."""
+    signature = inspect.signature(fn)
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    odd = [str(p) for p in signature.parameters.values() if p.kind not in by_position]
+    if odd:
+        raise TraceError(f"{place()}: fw.op takes functions of plain arguments, but {fn.__name__} has {', '.join(odd)}")
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TraceError(f"{place()}: {fn.__name__}{signature}: {error}") from None
+    bound.apply_defaults()
+    return bound
 
 
 def source_hash(fn: Callable[..., Any]) -> str:
@@ -58,8 +73,9 @@ def source_hash(fn: Callable[..., Any]) -> str:
 
 
 def _return_type(fn: Callable[..., Any]) -> Type:
-    hint = typing.get_type_hints(fn).get("return")
-    return Type("value", json=type_json(hint, f"{fn.__name__} -> return") if hint is not None else "")
+    hint = hints_of(fn).get("return")
+    known = hint is not None and not isinstance(hint, str)
+    return Type("value", json=type_json(hint, f"{fn.__name__} -> return") if known else "")
 
 
 def when(condition: Any, then: T, otherwise: T, *, name: str = "when") -> T:
@@ -68,8 +84,10 @@ def when(condition: Any, then: T, otherwise: T, *, name: str = "when") -> T:
         return then if condition else otherwise
     current = tracer("when")
     refs = [as_ref(v, f"{name}.{k}") for v, k in ((condition, "if"), (then, "then"), (otherwise, "else"))]
-    given = next((v for v in (then, otherwise) if isinstance(v, Symbol)), None)
-    kind = given._type if given is not None else Type("value")
+    sides = [v._type for v in (then, otherwise) if isinstance(v, Symbol)]
+    if len({shape(t) for t in sides}) > 1 or (any(t.kind == "record" for t in sides) and len(sides) == 1):
+        raise TraceError(f"{place()}: when gives one of two different things: {then!r} or {otherwise!r}")
+    kind = sides[0] if sides else Type("value")
     ref = current.builder.select(current.unique(name), refs[0], refs[1], refs[2], kind)
     return cast(T, Symbol(ref, kind, current))
 
@@ -94,16 +112,19 @@ def loop(
     current = tracer("loop")
     inner = Tracer(Builder(name), current)
     with tracing(inner):
-        before = Symbol(inner.builder.input("state", state._type), state._type, inner)
-        after = cast(Symbol, step(cast(T, before)))
+        param = current.unique("state")
+        before = Symbol(inner.builder.input(param, state._type), state._type, inner)
+        after = step(cast(T, before))
         stop = cast(Symbol, until(cast(T, before))) if until else None
+        if not isinstance(after, Symbol):
+            raise TraceError(f"{place()}: loop's step must return {state!r}'s signature, but returned {after!r}")
         out = inner.ref(after)
     if after._type.schema != state._type.schema or state._type.schema is None:
         raise TraceError(f"{place()}: loop's step must return {state!r}'s signature, but returned {after!r}")
     body = inner.builder.graph((out,), state._type.schema)
-    bind = {"state": current.ref(state), **inner.bindings(current)}
+    bind = {param: current.ref(state), **inner.bindings(current)}
     until_ref = inner.ref(stop) if stop is not None else None
-    if until_ref is not None and until_ref.node != "state":
+    if until_ref is not None and until_ref.node != param:
         raise TraceError(f"{place()}: loop's until must be a field of the state, but it is {until_ref}")
     full = current.unique(name)
     ref = current.builder.loop(full, "while", body, bind, max_rounds, Type("tuple"), required=0, until=until_ref)
@@ -118,6 +139,8 @@ def map_(fn: Callable[[S1], S2], items: list[S1], *, cap: int, name: str = "map"
     """
     if not isinstance(items, Symbol) or not items._type.many:
         raise TraceError(f"{place()}: map takes a list of records, but got {items!r}")
+    if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
+        raise TraceError(f"{place()}: map: `cap >= 1` must hold, but got {cap!r}")
     return cast("list[S2]", map_records(fn, items, name, cap))
 
 

@@ -1,19 +1,18 @@
 """Critic: name the faults of a record's outputs, then revise them (critique and revision as in Self-Refine,
-Madaan et al., 2023, arXiv:2303.17651; one round)."""
+Madaan et al., 2023, arXiv:2303.17651; one round).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 from ..ir.builder import Builder
 from ..ir.prompt import Message, Prompt, Ref, Text
+from .base import S
 from .extract import reason_then_extract
 from .judging import Judge
 from .predict import answer_request
 from .template import Writer
-
-S = TypeVar("S")
 
 _TEMPLATE = (
     "{% block user %}{% for f in inputs %}{{ f.label }}: {{ f.value }}\n{% endfor %}\n"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, cast
 
-from ..errors import SignatureError
+from ..errors import SignatureError, TraceError
 from ..ir.nodes import Gather, Op, Type
-from .base import Module
-from .combine import vote
-from .symbols import Symbol, tracer
-
-S = TypeVar("S")
+from .base import Module, S
+from .combine import shape, vote
+from .symbols import Symbol, place, tracer
 
 
 @dataclass(frozen=True)
@@ -30,15 +28,18 @@ class VotingEnsemble(Module[S]):
     def trace(self, *records: Any, **inputs: Any) -> Symbol:
         """Trace each member on the same inputs, gather their records and vote."""
         current = tracer("Ensemble")
-        drafts = [m.trace(*records, **inputs) for m in self.members]
+        named = self.named(self.name or "ensemble")
+        drafts = [m.trace(*records, **inputs) for m in named.members]
+        if len({shape(d._type) for d in drafts}) > 1 or drafts[0]._type.many:
+            raise TraceError(f"{place()}: the members of ensemble {named.name!r} give different things: {drafts}")
         refs = tuple(current.ref(d) for d in drafts)
-        name = current.unique(f"{self.name or 'ensemble'}.gather")
+        name = current.unique(f"{named.name}.gather")
         weights = () if self.weights in (None, "fit") else tuple(float(w) for w in self.weights)
         kind = Type("record", self.signature, many=True)
         ref = current.builder.add(Op.GATHER, name, Gather(weights, self.weights == "fit"), refs, kind)
         gathered: Any = Symbol(ref, kind, current)
-        voted: Any = vote(gathered, field=self.by, name=f"{self.name or 'ensemble'}.vote")
-        return voted  # type: ignore[no-any-return]
+        voted: Any = vote(gathered, field=self.by, name=f"{named.name}.vote")
+        return cast(Symbol, voted)
 
 
 def Ensemble(*members: Module[S], by: str = "", weights: Any = None, name: str = "") -> Module[S]:

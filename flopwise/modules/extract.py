@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..ir.builder import Builder
-from ..ir.grammars import output_form
+from ..ir.grammars import longest_value, output_form
 from ..ir.prompt import Prompt, Ref, Text
 from ..ir.request import Decoding
 from ..ir.schemas import Schema
@@ -31,7 +31,9 @@ def lead(schema: Schema) -> str:
 
 def answer_tokens(schema: Schema) -> int:
     """Most tokens the outputs may take in their form."""
-    return SCALAR_TOKENS if output_form(schema) == "scalar" else ANSWER_TOKENS
+    if output_form(schema) != "scalar":
+        return ANSWER_TOKENS
+    return max(SCALAR_TOKENS, longest_value(schema.outputs[0].type) + 2)  # its space and its end
 
 
 def reason_then_extract(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast, overload
+from typing import Any, cast, overload
 
 from ..errors import TraceError
 from ..ir.builder import Builder
 from ..ir.nodes import Type
 from ..ir.prompt import Ref
-from .base import Module, snake
+from ..ir.schemas import Schema
+from .base import Module, S, snake
 from .symbols import Symbol, Tracer, place, tracer, tracing
 
-S = TypeVar("S")
-
-MOST_RECORDS = 64
+MOST_RECORDS = 4096  # the list's own bound is what counts; this one is out of its way
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Judge(Module[S]):
 
     demos: Any = field(default=(), kw_only=True)
 
-    @overload  # type: ignore[override]
+    @overload
     def __call__(self, records: list[S], /) -> list[S]: ...
     @overload
     def __call__(self, records: S, /) -> S: ...
@@ -44,6 +43,10 @@ class Judge(Module[S]):
         ref = tracer(self.kind).ref(symbol)
         schema = self.signature
         names = [f.name for f in schema.inputs] + list(schema.output_names)
+        have = symbol._type.schema
+        lacking = [n for n in names if have is not None and have.field(n) is None]
+        if lacking:
+            raise TraceError(f"{place()}: {self.kind} reads {', '.join(lacking)}, which {symbol!r} does not have")
         return self.add_call({"record": ref, **{n: ref.at(n) for n in names}})
 
     def _each(self, symbol: Symbol) -> Symbol:
@@ -56,13 +59,15 @@ def map_records(step: Any, symbol: Symbol, name: str, most: int) -> Symbol:
     item_type = Type("record", symbol._type.schema)
     inner = Tracer(Builder(f"{name}.each"), current)
     with tracing(inner):
-        item = Symbol(inner.builder.input("item", item_type), item_type, inner)
-        result = cast(Symbol, step(item))
+        item_name = current.unique("item")
+        item = Symbol(inner.builder.input(item_name, item_type), item_type, inner)
+        result = step(item)
+        if not isinstance(result, Symbol) or result._type.many:
+            raise TraceError(f"{place()}: {name}: each record must give one record or value, but gave {result!r}")
         out = inner.ref(result)
-    schema = result._type.schema or symbol._type.schema
-    assert schema is not None
+    schema = result._type.schema or cast(Schema, symbol._type.schema)
     body = inner.builder.graph((out,), schema)
-    bind = {"item": current.ref(symbol), **inner.bindings(current)}
+    bind = {item_name: current.ref(symbol), **inner.bindings(current)}
     kind = Type(result._type.kind, result._type.schema, result._type.json, many=True)
     full = current.unique(f"{name}.each")
     ref: Ref = current.builder.loop(full, "map", body, bind, most, kind, required=most)

@@ -55,11 +55,13 @@ def instruction(*texts: str, name: str = "") -> Any:
     """One of several instructions in place of the signature's own."""
     if not texts:
         raise TraceError("instruction: at least one text is needed")
-    return Open(Categorical(tuple(texts)), name, texts[0])
+    return one_of(texts, name)
 
 
 def one_of(labels: Sequence[str], name: str = "") -> Any:
-    """One of several texts, such as the variants of a technique."""
+    """One of several texts, such as the variants of a technique; raises TraceError where one stands twice."""
+    if len(set(labels)) < len(labels):
+        raise TraceError(f"a choice is between different options, but got {list(labels)}")
     return Open(Categorical(tuple(labels)), name, labels[0])
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from ..errors import SignatureError
 from ..ir.builder import Builder
 from ..ir.prompt import Ref
-from .base import Module
+from .base import Module, S
 from .extract import lead, marker, reason_then_extract
 from .open import Open
 from .template import Writer
-
-S = TypeVar("S")
 
 # The trigger sentences are the method itself, so they stand as in the paper.
 TRIGGERS = {

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 from ..ir.builder import Builder
 from ..ir.grammars import output_form
 from ..ir.prompt import Ref
 from ..ir.schemas import Schema, type_name
-from .base import Module
+from .base import Module, S
 from .extract import answer_tokens
 from .template import Writer
-
-S = TypeVar("S")
 
 
 def answer_request(schema: Schema) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import typing
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
@@ -17,6 +16,7 @@ from ..ir.schemas import STRING, Field, Schema
 from ..ir.types import type_json
 from .base import Module, result_type
 from .combine import Sampled
+from .hints import hints_of
 from .open import Open
 from .signature import Signature
 from .symbols import Symbol, Tracer, place, tracing
@@ -46,7 +46,7 @@ class FunctionProgram(Generic[P, R]):
     """A program made from a function by `fw.program`; its modules and choices carry `name=`."""
 
     def __init__(self, fn: Callable[P, R]) -> None:
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(cast(Any, self), fn)
         self.forward = fn
 
 
@@ -70,9 +70,9 @@ def trace(source: Any, name: str | None = None) -> Graph:
     if not hasattr(source, "forward"):
         raise TraceError(f"a program needs forward(self, ...), but {type(source).__name__} has none")
     named = _with_names(source)
-    hints = typing.get_type_hints(source.forward)
+    hints = hints_of(source.forward, _signatures(source))
     fields = [_input_field(p, hints) for p in inspect.signature(source.forward).parameters.values()]
-    return _trace(named.forward, tuple(fields), name or getattr(source, "__name__", type(source).__name__))
+    return _trace(named.forward, tuple(fields), name or str(getattr(source, "__name__", type(source).__name__)))
 
 
 def _trace_module(module: Module[Any], name: str | None) -> Graph:
@@ -107,21 +107,47 @@ def _input_field(parameter: inspect.Parameter, hints: dict[str, Any]) -> Field:
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
         raise TraceError(f"forward's inputs must be named one by one, but it takes {parameter}")
     hint = hints.get(parameter.name, str)
+    if isinstance(hint, str):
+        raise TraceError(f"forward({parameter.name}): the type {hint!r} cannot be found; define it at module level")
     optional = parameter.default is not parameter.empty
+    if optional and parameter.default is not None:
+        raise TraceError(
+            f"forward({parameter}): an input that may be left out is None then, so its default must be None"
+        )
     return Field(parameter.name, type_json(hint, f"forward({parameter.name})"), "", optional)
 
 
-def _with_names(source: Any) -> Any:
-    """A copy of the program whose modules and choices carry their attribute paths."""
+def _with_names(source: Any, path: str = "", owners: dict[str, str] | None = None) -> Any:
+    """A copy of the program whose modules and choices carry their attribute paths; raise TraceError on a duplicate."""
     if isinstance(source, FunctionProgram):
         return source
+    owners = {} if owners is None else owners
     named = copy.copy(source)
     for attribute, value in _attributes(source).items():
-        if isinstance(value, (Module, Open)):
-            setattr(named, attribute, value.named(attribute))
-        elif isinstance(value, Sampled):
-            setattr(named, attribute, copy.copy(value))
+        put = _named(value, f"{path}{attribute}", owners)
+        if put is not value:
+            setattr(named, attribute, put)
     return named
+
+
+def _named(value: Any, path: str, owners: dict[str, str]) -> Any:
+    """A value of an attribute, modules and choices in it named by the path; lists, dicts and programs are gone into."""
+    if isinstance(value, (Module, Open, Sampled)):
+        named = value.named(path)
+        name = named.module.name if isinstance(named, Sampled) else named.name
+        if name in owners:
+            raise TraceError(f"{owners[name]} and {path} are both named {name!r}; give one of them another name=")
+        owners[name] = path
+        return named
+    if isinstance(value, Program):
+        return _with_names(value, f"{path}.", owners)
+    if type(value) in (list, tuple):
+        items = [_named(v, f"{path}.{i}", owners) for i, v in enumerate(value)]
+        return type(value)(items) if any(a is not b for a, b in zip(items, value, strict=True)) else value
+    if type(value) is dict:
+        pairs = {k: _named(v, f"{path}.{k}", owners) for k, v in value.items()}
+        return pairs if any(pairs[k] is not value[k] for k in value) else value
+    return value
 
 
 def _attributes(source: Any) -> dict[str, Any]:
@@ -131,11 +157,17 @@ def _attributes(source: Any) -> dict[str, Any]:
     return {**found, **vars(source)}
 
 
+def _signatures(source: Any) -> dict[str, Any]:
+    """Signature classes that the program's modules are of, by name: what its hints may mean."""
+    modules = [v.module if isinstance(v, Sampled) else v for v in _attributes(source).values()]
+    return {m.of.__name__: m.of for m in modules if isinstance(m, Module) and isinstance(m.of, type)}
+
+
 def result_class(source: Any, schema: Schema) -> type[Signature]:
     """The class a program's records are instances of: its own signature class, or one made from the schema."""
     if isinstance(source, Module):
         return result_type(source.of)
-    hint = typing.get_type_hints(source.forward).get("return") if hasattr(source, "forward") else None
+    hint = hints_of(source.forward, _signatures(source)).get("return") if hasattr(source, "forward") else None
     return hint if isinstance(hint, type) and issubclass(hint, Signature) else record_class(schema)
 
 

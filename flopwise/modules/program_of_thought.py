@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from ..ir.builder import Builder
 from ..ir.nodes import Type
 from ..ir.prompt import Message, Prompt, Ref, Slot, Text
+from ..ir.request import Decoding
 from ..ir.schemas import Schema, type_name
-from .base import Module
+from .base import Module, S
 from .template import Writer
-
-S = TypeVar("S")
 
 FENCE = "```python\n"
 STOP = "\n```"
+ASSIGN_TOKENS = 48
 _TEMPLATE = (
-    "{% block assistant %}```python\n{{ demo.program }}\n```{% endblock %}"
-    "{% block prefill %}```python\n{% endblock %}"
+    "{% block assistant %}```python\n{{ demo.program }}\n```{% endblock %}{% block prefill %}```python\n{% endblock %}"
 )
 
 
@@ -30,36 +29,55 @@ class ProgramOfThought(Module[S]):
         repairs: Rounds in which a program that failed is shown its error and written again.
         seconds: CPU seconds a program may take.
 
-    Its record has the further field `program`. Cost: one Generate and one Execute, and as many more as `repairs`
-    for a program that fails.
+    Its record has the further field `program`. Cost: one Generate and one Execute; a few tokens more where the
+    model forgot to assign a single output; another of both per round of `repairs` where it fails.
     """
 
+    max_tokens: int = field(default=256, kw_only=True)
     repairs: int = field(default=1, kw_only=True)
     seconds: float = field(default=5.0, kw_only=True)
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
-        """Write and run; while it fails, show the error and write again; then read the variables."""
+        """Write and run; where the outputs are not all there, have them assigned; while it fails, rewrite."""
         schema = self.signature
         writer = Writer(schema, _TEMPLATE, self.template)
         prompt = writer.prompt(inputs, self.worked, technique=program_request(schema))
         program = b.generate("program", prompt, self.decoding(stop=(STOP,)))
-        result = b.execute("run", program, schema.output_names, self.seconds)
+        result = b.execute("run", (program,), schema, self.seconds)
+        if len(schema.outputs) == 1:
+            result = self._region(b, "assign", self._assign, program, result, 1).at(1)
         if self.repairs:
-            repaired = self._repair(b, program, result)
-            program, result = repaired.at(0), repaired.at(1)
-        return b.parse("record", result, schema, "result", {**inputs, "program": program.at("text")})
+            result = self._region(b, "repair", self._rewrite, program, result, self.repairs).at(1)
+        return b.parse("record", result, schema, "result", {**inputs, "program": result.at("program")})
 
-    def _repair(self, b: Builder, program: Ref, result: Ref) -> Ref:
+    def _region(self, b: Builder, name: str, step: Step, program: Ref, result: Ref, trips: int) -> Ref:
+        """Another try with the program, in rounds until its result is good."""
+
         def body(inner: Builder) -> tuple[Ref, ...]:
             before = inner.input("program", Type("text"))
-            failed = inner.input("result", Type("result"))
-            again = inner.generate("rewrite", _repair_prompt(before, failed), self.decoding(stop=(STOP,)))
-            return again, inner.execute("rerun", again, self.signature.output_names, self.seconds)
+            return step(inner, before, inner.input("result", Type("result")))
 
-        region = b.region("repair", body, self.signature)
+        region = b.region(name, body, self.signature)
         bind = {"program": program, "result": result}
         until = Ref("result", ("ok",))
-        return b.loop("repair", "while", region, bind, self.repairs, Type("tuple"), required=0, until=until)
+        return b.loop(name, "while", region, bind, trips, Type("tuple"), required=0, until=until)
+
+    def _assign(self, b: Builder, program: Ref, result: Ref) -> tuple[Ref, ...]:
+        """The model forgot the variable: the same turn goes on with its assignment, for a few tokens."""
+        start = f"\n{self.signature.outputs[0].name} ="
+        tail = b.generate(
+            "value", Prompt((), (Text(start),), continues=program), Decoding(max_tokens=ASSIGN_TOKENS, stop=("\n",))
+        )
+        rerun = b.execute("rerun", (program, b.const("start", start), tail), self.signature, self.seconds)
+        return program, rerun
+
+    def _rewrite(self, b: Builder, program: Ref, result: Ref) -> tuple[Ref, ...]:
+        """The program fails: a further turn shows the error and asks for the whole program again."""
+        again = b.generate("rewrite", _repair_prompt(program, result), self.decoding(stop=(STOP,)))
+        return again, b.execute("rerun", (again,), self.signature, self.seconds)
+
+
+Step = Callable[[Builder, Ref, Ref], tuple[Ref, ...]]
 
 
 def _repair_prompt(program: Ref, result: Ref) -> Prompt:
@@ -73,8 +91,6 @@ def _repair_prompt(program: Ref, result: Ref) -> Prompt:
 
 def program_request(schema: Schema) -> str:
     """What the program must do, in words: assign each output to a variable of its name."""
-    wanted = " and ".join(
-        f"`{f.name}` ({type_name(f.type)}{f', {f.desc}' if f.desc else ''})" for f in schema.outputs
-    )
+    wanted = " and ".join(f"`{f.name}` ({type_name(f.type)}{f', {f.desc}' if f.desc else ''})" for f in schema.outputs)
     plural = "variables" if len(schema.outputs) > 1 else "variable"
     return f"Write a short Python program that works this out step by step and assigns the {plural} {wanted}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -26,4 +26,4 @@ def make_record(cls: type[S], fields: Mapping[str, Any], trace: Trace) -> S:
     except ValidationError as error:
         raise PipelineFailure(f"{cls.__name__} refuses the outputs: {error}", trace) from None
     record._trace = trace
-    return record
+    return cast(S, record)

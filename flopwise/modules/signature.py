@@ -82,8 +82,12 @@ def _class_schema(signature: type[Signature]) -> Schema:
         extra = info.json_schema_extra
         role = extra.get("role") if isinstance(extra, dict) else None
         place = f"{signature.__name__}.{name}"
+        if name in _RESERVED:
+            raise SignatureError(f"{place}: a field cannot have this name; records use it themselves")
         if role not in sides:
             raise SignatureError(f"{place}: every field must be declared as fw.Input() or fw.Output()")
+        if role == "input" and not info.is_required() and info.default is not None:
+            raise SignatureError(f"{place}: an input that may be left out is None then, so its default must be None")
         text = type_json(_annotated(info.annotation, info.metadata), place)
         sides[str(role)].append(Field(name, text, info.description or "", not info.is_required()))
     if not sides["output"]:
@@ -94,7 +98,7 @@ def _class_schema(signature: type[Signature]) -> Schema:
 
 
 def _annotated(hint: Any, metadata: list[Any]) -> Any:
-    return typing.Annotated[(hint, *metadata)] if metadata else hint  # type: ignore[return-value]
+    return typing.Annotated[(hint, *metadata)] if metadata else hint
 
 
 def _default_instruction(inputs: tuple[Field, ...], outputs: tuple[Field, ...]) -> str:
@@ -102,6 +106,7 @@ def _default_instruction(inputs: tuple[Field, ...], outputs: tuple[Field, ...]) 
     return f"Given the {given}, give the {wanted}." if inputs else f"Give the {wanted}."
 
 
+_RESERVED = ("trace", "schema_", "model_config")
 _NAMES: dict[str, Any] = {
     "str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict, "set": set, "tuple": tuple,
     "date": datetime.date, "datetime": datetime.datetime, "time": datetime.time,
@@ -129,11 +134,23 @@ def from_text(text: str) -> type[Signature]:
 
 def _text_fields(side: str, whole: str) -> list[tuple[str, Any]]:
     try:
-        call = ast.parse(f"def f({side.strip()}): pass").body[0]
-    except SyntaxError as error:
-        raise SignatureError(f"signature {whole!r}: {side.strip()!r} is not a list of fields: {error.msg}") from None
+        (call,) = ast.parse(f"def f({side.strip()}): pass").body
+    except (SyntaxError, ValueError) as error:
+        raise SignatureError(f"signature {whole!r}: {side.strip()!r} is not a list of fields: {error}") from None
     assert isinstance(call, ast.FunctionDef)
-    return [(a.arg, _text_type(a.annotation, a.arg, whole) if a.annotation else str) for a in call.args.args]
+    a = call.args
+    if a.posonlyargs or a.kwonlyargs or a.vararg or a.kwarg or a.defaults or call.returns:
+        raise SignatureError(f"signature {whole!r}: {side.strip()!r} is more than names and types between commas")
+    return [(f.arg, _field_type(f, whole)) for f in a.args]
+
+
+def _field_type(field: ast.arg, whole: str) -> Any:
+    if field.arg in _RESERVED or field.arg.startswith("_"):
+        raise SignatureError(f"signature {whole!r}: a field cannot be named {field.arg!r}; records use that name")
+    try:
+        return _text_type(field.annotation, field.arg, whole) if field.annotation else str
+    except (TypeError, ValueError) as error:
+        raise SignatureError(f"signature {whole!r}: the type of field {field.arg!r}: {error}") from None
 
 
 def _text_type(node: ast.expr, field: str, whole: str) -> Any:

@@ -19,7 +19,7 @@ from ..ir.builder import Builder
 from ..ir.nodes import Type
 from ..ir.prompt import Ref
 
-_HERE = str(Path(__file__).parent)
+_HERE = str(Path(__file__).parent.parent)
 
 
 class Tracer:
@@ -28,28 +28,39 @@ class Tracer:
     def __init__(self, builder: Builder, outer: Tracer | None = None) -> None:
         self.builder = builder
         self.outer = outer
-        self.captured: dict[Ref, tuple[str, Symbol]] = {}
+        self.captured: dict[tuple[Tracer, str], tuple[str, Symbol]] = {}
+        # Names of the whole trace, regions included: how often each is used, and what it stands for.
         self.calls: dict[str, int] = outer.calls if outer else {}
+        self.claims: dict[str, Any] = outer.claims if outer else {}
 
     def unique(self, name: str) -> str:
         """The node name of another use of a module: `solve`, then `solve#2`."""
         self.calls[name] = self.calls.get(name, 0) + 1
         return name if self.calls[name] == 1 else f"{name}#{self.calls[name]}"
 
+    def claim(self, name: str, what: Any) -> None:
+        """Say what a name stands for; raise TraceError where it stands for something else already."""
+        have = self.claims.setdefault(name, what)
+        if have != what:
+            raise TraceError(
+                f"{place()}: two different things are named {name!r}: {have} and {what}; give one another name="
+            )
+
     def ref(self, symbol: Symbol) -> Ref:
         """The ref of a symbol here; one from outside becomes a parameter of this region."""
         if symbol._tracer is self:
             return symbol._ref
         if self.outer is None:
-            raise TraceError(f"{symbol} belongs to another trace: a value cannot leave the region that made it")
+            raise TraceError(f"{place()}: {symbol!r} is used outside the region that made it; return it from there")
         made = symbol._tracer.builder.nodes[symbol._ref.node]
         root = Symbol(Ref(made.name), made.type, symbol._tracer)
         self.outer.ref(root)
-        if root._ref not in self.captured:
-            name = f"outer.{symbol._ref.node}"
-            self.builder.input(name, symbol._type)
-            self.captured[root._ref] = (name, root)
-        return Ref(self.captured[root._ref][0], symbol._ref.path)
+        key = (symbol._tracer, made.name)
+        if key not in self.captured:
+            name = self.unique(f"outer.{made.name}")
+            self.builder.input(name, made.type)
+            self.captured[key] = (name, root)
+        return Ref(self.captured[key][0], symbol._ref.path)
 
     def bindings(self, outer: Tracer) -> dict[str, Ref]:
         """What the region's captured parameters are bound to outside."""
@@ -96,6 +107,15 @@ class Symbol:
     def __str__(self) -> str:
         refuse(self, "str() or an f-string", "write a function and wrap it with fw.op")
 
+    def __format__(self, spec: str) -> str:
+        refuse(self, "str() or an f-string", "write a function and wrap it with fw.op")
+
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
+        refuse(self, "a call", "write a function and wrap it with fw.op")
+
+    def __getitem__(self, key: object) -> NoReturn:
+        refuse(self, "indexing", "use fw.vote, fw.best or fw.map on a list of records, or wrap a function with fw.op")
+
     def __repr__(self) -> str:
         return f"<symbol {self._ref}: {self._type}>"
 
@@ -117,9 +137,10 @@ class Symbol:
     def _compute(self, other: object = None) -> NoReturn:
         refuse(self, "arithmetic", "write a function that computes and wrap it with fw.op")
 
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _compare  # type: ignore[assignment]
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __mod__ = _compute
-    __int__ = __float__ = __neg__ = __contains__ = __getitem__ = _compute
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _compare
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _compute
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __and__ = __or__ = _compute
+    __int__ = __float__ = __neg__ = __pos__ = __abs__ = __invert__ = __round__ = __contains__ = _compute
     __hash__ = object.__hash__
 
 
@@ -160,6 +181,15 @@ def as_ref(value: Any, name: str) -> Ref:
     current = tracer(name)
     if isinstance(value, Symbol):
         return current.ref(value)
-    if isinstance(value, (str, int, float, bool, list, dict, tuple)) or value is None:
-        return current.builder.const(current.unique(f"const.{name}"), value)
-    raise TraceError(f"{place()}: {name} must be a symbol or a JSON-like constant, but got {type(value).__name__}")
+    if not is_plain(value):
+        raise TraceError(f"{place()}: {name} must be a symbol or a JSON-like constant, but got {value!r}")
+    return current.builder.const(current.unique(f"const.{name}"), value)
+
+
+def is_plain(value: Any) -> bool:
+    """True for values that a JSON file can hold; a symbol inside a list is none."""
+    if isinstance(value, (list, tuple)):
+        return all(is_plain(v) for v in value)
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and is_plain(v) for k, v in value.items())
+    return value is None or type(value) in (str, int, float, bool)

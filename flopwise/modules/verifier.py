@@ -6,14 +6,12 @@ P(True) of Kadavath et al., 2022 (arXiv:2207.05221).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 from ..ir.builder import Builder
 from ..ir.prompt import Ref
+from .base import S
 from .judging import Judge
 from .template import Writer
-
-S = TypeVar("S")
 
 _TEMPLATE = (
     "{% block user %}{% for f in inputs %}{{ f.label }}: {{ f.value }}\n{% endfor %}\n"

@@ -22,12 +22,14 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def breach(text: str, grammar: Grammar) -> str:
-    """What is wrong with `text` under `grammar`, or "" where nothing is; an EBNF is not checked.
+    """What is wrong with `text` under `grammar`, or "" where nothing is; of an EBNF only the root is looked for.
 
     Raises:
         EngineError: The grammar itself is malformed.
     """
     if grammar.kind == "ebnf":
+        if not re.search(r"^\s*root\s*::=", grammar.text, re.MULTILINE):
+            raise EngineError(f"the grammar is not an EBNF (no rule `root ::= ...`): {grammar.text!r}")
         return ""
     if grammar.kind == "regex":
         return "" if _pattern(grammar.text).fullmatch(text) else f"it does not match {grammar.text!r}"

@@ -170,10 +170,8 @@ class Driver:
     def _deliver(self) -> None:
         under_way: list[Job] = []
         for job in self._active:
-            if job.future.cancelled():
+            if job.future.done():  # cancelled or failed
                 job.cancel()
-            elif job.future.done():
-                continue
             elif job.finished:
                 _give(job, [handle.read_all() for handle in job.handles])
             else:

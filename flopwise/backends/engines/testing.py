@@ -130,9 +130,6 @@ class EngineConformance:
 
     @pytest.mark.parametrize("kind", MALFORMED)
     def test_a_malformed_grammar_harms_nobody_else(self, engine: Engine, kind: str) -> None:
-        if kind == "ebnf" and engine.model.fingerprint.startswith("scripted"):
-            return  # it takes an EBNF on trust
-
         async def both() -> Any:
             bad = GenerateRequest(prompt(engine, COLOUR), Decoding(), MALFORMED[kind])
             good = GenerateRequest(prompt(engine, CHAT), Decoding(max_tokens=24))

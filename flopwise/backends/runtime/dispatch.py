@@ -163,6 +163,8 @@ class Dispatcher:
             draw.resolve(row)
 
     def _done(self, job: Job, task: asyncio.Task[None]) -> None:
+        if task not in self.tasks:  # settled, and forgotten by a restart since
+            return
         self.tasks.discard(task)
         self.busy -= job.width
         error: BaseException | None

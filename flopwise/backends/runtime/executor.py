@@ -17,11 +17,10 @@ from ...ir.plan import Plan
 from ...ir.prompt import Ref
 from ...ir.record import Failure, Generation, Trace, Values
 from ...ir.request import GenerateRequest, ScoreRequest
-from ...ir.types import adapter
 from .query import Query, check_inputs
 from .sandbox import Sandbox
 from .scheduler import Scheduler
-from .values import dig, gather, pack, parse, reduce
+from .values import dig, executed, gather, pack, parse, reduce
 
 _TOLERANT = {Op.GATHER, Op.REDUCE, Op.SELECT}
 
@@ -71,7 +70,6 @@ class Executable:
         self.scheduler = scheduler
         self.allow_impure = allow_impure
         self._sandbox = sandbox
-        self._readers = {f.name: (adapter(f.type_json), f.optional) for f in plan.graph.schema.inputs}
 
     async def run(self, inputs: Mapping[str, Any], keep: frozenset[str] = frozenset()) -> Run:
         """Run one query.
@@ -85,7 +83,7 @@ class Executable:
             EngineError: The engine failed.
             BudgetError: The search's budget is used up.
         """
-        values = check_inputs(inputs, self._readers)
+        values = check_inputs(inputs, self.plan.graph.schema.inputs)
         engine = self.scheduler.engine
         query = Query(self.plan, engine.model.cost, engine.tokenizer, keep)
         frame = _Frame(query, self.plan.graph, values)
@@ -141,7 +139,7 @@ class Executable:
 
     async def _all(self, frame: _Frame, refs: list[Ref]) -> list[Any]:
         """The values of refs, side by side where more than one of them is still to be made."""
-        missing = {r.node for r in refs if r.node not in frame.memo}
+        missing = dict.fromkeys(r.node for r in refs if r.node not in frame.memo)
         if len(missing) > 1:
             await gather_all([self._node(frame, name) for name in missing])
         return [await self._value(frame, r) for r in refs]
@@ -161,7 +159,7 @@ class Executable:
     async def _generate(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
         attrs = cast(Generate, node.attrs)
         query, name = frame.query, frame.path + node.name
-        ids, cached = query.ids(name, self.plan.prompts[name], values)
+        ids, cached = query.ids(name, self.plan.prompts[name], _by_ref(node, values))
         stream = self.plan.streams.get(name, "") + frame.suffix if attrs.decoding.temperature else ""
         first = frame.index * attrs.n if attrs.decoding.temperature else 0
         request = GenerateRequest(ids, attrs.decoding, attrs.grammar, attrs.n, stream, first)
@@ -174,7 +172,7 @@ class Executable:
     async def _score(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
         attrs = cast(Score, node.attrs)
         query, name = frame.query, frame.path + node.name
-        ids, cached = query.ids(name, self.plan.prompts[name], values)
+        ids, cached = query.ids(name, self.plan.prompts[name], _by_ref(node, values))
         choices = tuple(query.tokenizer.encode(c)[0] for c in attrs.choices)
         scores = await self.scheduler.score(ScoreRequest(ids, choices))
         first = scores.probabilities[0]
@@ -184,10 +182,11 @@ class Executable:
 
     async def _execute(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
         attrs = cast(Execute, node.attrs)
-        text = values[0].text if isinstance(values[0], Generation) else str(values[0])
+        program = "".join(v.text if isinstance(v, Generation) else str(v) for v in values)
         if self._sandbox is None:
             self._sandbox = Sandbox()
-        return await self._sandbox.run(text, attrs.variables, attrs.seconds)
+        result = await self._sandbox.run(program, attrs.schema.output_names, attrs.seconds)
+        return executed(program, result.ok, result.values, result.error, attrs.schema)
 
     async def _parse(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
         result = parse(frame.path + node.name, cast(Parse, node.attrs), values)
@@ -221,6 +220,11 @@ class Executable:
         from .regions import run_region
 
         return await run_region(self, frame, node, cast(Loop, node.attrs), values)
+
+
+def _by_ref(node: Node, values: list[Any]) -> dict[Ref, Any]:
+    """A prompt's values by where they come from: a chat template may put its turns in an order of its own."""
+    return dict(zip(node.refs(), values, strict=True))
 
 
 async def gather_all(awaitables: list[Any]) -> list[Any]:

@@ -37,6 +37,9 @@ class Fuel:
             granted = most
         else:
             granted = max(0, min(most, int((self.cap - self.spent - self.held) / each)))
+            # The division may round up by the last bit.
+            while granted and self.spent + self.held + granted * each > self.cap:
+                granted -= 1
         self.held += granted * each
         return granted
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from ...errors import InputError
 from ...ir.flops import Cost
-from ...ir.plan import Carry, Plan, PromptPlan, Static
+from ...ir.plan import Carry, Fill, Plan, PromptPlan, Static
+from ...ir.prompt import Ref
 from ...ir.record import Asked, Failure, Generation, Trace
 from ...ir.request import TokenIds
+from ...ir.schemas import Field
 from ...ir.target import Tokenizer
-from ...ir.types import jsonable, render_value
+from ...ir.types import read, render_value
 from .fuel import Fuel
 
 
@@ -36,30 +38,29 @@ class Query:
         self.trace.failures.append(failure)
         return failure
 
-    def ids(self, node: str, prompt: PromptPlan, values: Sequence[Any]) -> tuple[TokenIds, int]:
+    def ids(self, node: str, prompt: PromptPlan, values: Mapping[Ref, Any]) -> tuple[TokenIds, int]:
         """The token ids of a prompt and how many of them are resident.
 
         Args:
             node: Full dotted name, for errors.
             prompt: The prompt's plan.
-            values: The value of each slot and carried generation, in order.
+            values: The values of its slots and its carried generation.
 
         Raises:
             InputError: An input of the caller is longer than its cap.
         """
         parts: list[int] = []
         kept = prompt.static
-        given = iter(values)
         for piece in prompt.pieces:
             if isinstance(piece, Static):
                 parts += piece.ids
             elif isinstance(piece, Carry):
-                earlier: Generation = next(given)
+                earlier: Generation = values[piece.ref]
                 parts += earlier.prompt
                 parts += earlier.sample.ids
                 kept = len(parts) - 1
             else:
-                parts += self._fill(node, piece, next(given))
+                parts += self._fill(node, piece, values[piece.ref])
         ids = tuple(parts)
         if ids in self._sent:
             kept = len(ids) - 1
@@ -67,7 +68,7 @@ class Query:
         block = self.plan.block
         return ids, min(kept, len(ids) - 1) // block * block
 
-    def _fill(self, node: str, piece: Any, value: Any) -> TokenIds:
+    def _fill(self, node: str, piece: Fill, value: Any) -> TokenIds:
         text = value.text if isinstance(value, Generation) else render_value(value)
         ids = self.tokenizer.encode(piece.lead + text)
         if len(ids) <= piece.cap:
@@ -89,41 +90,38 @@ class Query:
         return flops
 
 
-def check_inputs(inputs: Mapping[str, Any], readers: Mapping[str, tuple[Any, bool]]) -> dict[str, Any]:
+def check_inputs(inputs: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, Any]:
     """The program's inputs, typed.
 
     Args:
         inputs: What the caller gave.
-        readers: For each field its type adapter and whether it may be left out.
+        fields: What the program takes.
 
     Raises:
         InputError: A field is unknown, missing, of the wrong type, or not valid Unicode.
     """
-    unknown = [name for name in inputs if name not in readers]
-    missing = [name for name, (_, optional) in readers.items() if name not in inputs and not optional]
+    known = [f.name for f in fields]
+    unknown = [name for name in inputs if name not in known]
+    missing = [f.name for f in fields if f.name not in inputs and not f.optional]
     if unknown or missing:
         raise InputError(
-            f"the pipeline takes {', '.join(readers)};"
+            f"the pipeline takes {', '.join(known)};"
             + (f" unknown: {', '.join(map(repr, unknown))}." if unknown else "")
             + (f" missing: {', '.join(map(repr, missing))}." if missing else "")
         )
-    return {name: _checked(name, inputs.get(name), adapter, opt) for name, (adapter, opt) in readers.items()}
+    return {f.name: _checked(f, inputs.get(f.name)) for f in fields}
 
 
-def _checked(name: str, value: Any, adapter: Any, optional: bool) -> Any:
-    if value is None and optional:
+def _checked(field: Field, value: Any) -> Any:
+    if value is None and field.optional:
         return None
     if isinstance(value, str):
-        _check_unicode(name, value)
+        _check_unicode(field.name, value)
     try:
-        return adapter.validate_python(value)
+        return read(field.type_json, value)
     except ValueError as error:
-        # The schema knows no user's classes: enums and models are read by what they hold.
-        plain = _plain(value)
-        if plain is not None:
-            return _checked(name, plain, adapter, optional)
         details = getattr(error, "errors", lambda: [{"msg": str(error)}])()
-        raise InputError(f"input {name!r}: {details[0]['msg']}, but got {value!r:.200}") from None
+        raise InputError(f"input {field.name!r}: {details[0]['msg']}, but got {value!r:.200}") from None
 
 
 def _check_unicode(name: str, text: str) -> None:
@@ -135,11 +133,3 @@ def _check_unicode(name: str, text: str) -> None:
             f"{text[error.start]!r}; decode it with errors='replace'"
         ) from None
 
-
-def _plain(value: Any) -> Any:
-    """A value of a user's class as plain data; None where it is plain already."""
-    try:
-        plain = jsonable(value)
-    except ValueError:
-        return None
-    return None if type(plain) is type(value) and plain == value else plain

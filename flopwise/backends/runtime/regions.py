@@ -50,15 +50,15 @@ async def _map(
     items = values[0]
     if isinstance(items, Failure):
         return items
-    name = frame.path + node.name
-    if len(items) > loop.trips:
-        return frame.query.fail(name, f"{len(items)} items are more than the cap of {loop.trips}")
+    name, most = frame.path + node.name, loop.trips
+    if len(items) > most:
+        return frame.query.fail(name, f"{len(items)} items are more than the cap of {most}")
 
     async def one(i: int, item: Any) -> Any:
         if isinstance(item, Failure):
             frame.query.fuel.settle(bound.trip(i))
             return item
-        return await _trip(executable, frame, node, loop, [item, *values[1:]], i, loop.trips)
+        return await _trip(executable, frame, node, loop, [item, *values[1:]], i, most)
 
     return await _side_by_side([one(i, item) for i, item in enumerate(items)])
 
@@ -68,17 +68,19 @@ async def _while(
 ) -> Any:
     """Trips one after another until the carried values say so, the trips or the fuel are at their end."""
     assert isinstance(loop.trips, int)
-    carried = list(values)
+    carried, done = list(values), 0
     for i in range(loop.trips):
         state = dict(zip(loop.params, carried, strict=True))
         if loop.until is not None and dig(state[loop.until.node], loop.until.path):
             break
         if i >= loop.required and not frame.query.fuel.take(bound.trip(i)):
             break
+        done += 1
         outputs = await _trip(executable, frame, node, loop, carried, i, 1)
         if any(isinstance(o, Failure) for o in outputs):
             break  # a round that failed leaves what was there before it
         carried = [*outputs, *carried[len(outputs) :]]
+    frame.query.fuel.settle(max(0, loop.required - done) * bound.trip(0))
     return tuple(carried[: len(loop.body.outputs)])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from ...errors import EngineError
@@ -19,6 +20,9 @@ from .jobs import Call, Draw, Key, Row, Warm, jobs_of
 from .keys import canonical, sample_key, score_key
 from .meter import Meter
 from .rows import StoredSample, StoredScore
+
+# The event loop that stands still until this thread is through: set where ordinary code runs inside a notebook's loop.
+paused_loop: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("flopwise_paused_loop", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,7 @@ class Scheduler:
         """The running loop; a loop that has ended leaves nothing behind."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            if self._loop is not None and self._loop.is_running():
+            if self._loop is not None and self._loop.is_running() and not self._stands_still(self._loop):
                 raise EngineError(
                     "this engine's scheduler is in use by another running event loop; run the programs in one loop,"
                     " or give each loop an engine of its own"
@@ -178,6 +182,11 @@ class Scheduler:
             self._loop, self._fresh = loop, []
             self._dispatcher.restart()
         return loop
+
+    def _stands_still(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """True where our caller blocks that loop and nothing of it is under way here."""
+        under_way = self._dispatcher.draws or any(not task.done() for task in self._dispatcher.tasks)
+        return paused_loop.get() is loop and not under_way
 
 
 def _rows(draws: Sequence[Draw]) -> list[Row]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ...ir.grammars import closed_values
 from ...ir.nodes import Gather, Pack, Parse, Reduce
-from ...ir.record import Failure, Generation, Values
-from ...ir.schemas import Schema
-from ...ir.types import adapter, jsonable, outputs_model, render_value
+from ...ir.record import Executed, Failure, Generation, Values
+from ...ir.schemas import Schema, type_name
+from ...ir.types import jsonable, outputs_model, read, render_value
 
 
 def dig(value: Any, path: tuple[str | int, ...]) -> Any:
@@ -54,29 +56,44 @@ def _text(source: Generation, schema: Schema) -> dict[str, Any]:
 def _scalar(source: Generation, schema: Schema) -> dict[str, Any]:
     field = schema.outputs[0]
     text = source.text.strip()
-    values = field.type.get("enum", ())
-    found = next((v for v in values if render_value(v) == text), text)
-    return {field.name: adapter(field.type_json).validate_python(found)}
+    found = next((v for v in closed_values(field.type) if render_value(v).strip() == text), text)
+    return {field.name: read(field.type_json, found)}
 
 
 def _json(source: Generation, schema: Schema) -> dict[str, Any]:
-    model = outputs_model(schema).model_validate_json(source.text)
-    return {name: getattr(model, name) for name in schema.output_names}
+    record = outputs_model(schema).model_validate_json(source.text).model_dump()
+    return {name: record[name] for name in schema.output_names}
 
 
-def _result(source: Any, schema: Schema) -> dict[str, Any] | str:
-    if not source.ok:
-        return f"the program failed: {source.error[-300:]}"
-    fields = {}
-    for field in schema.outputs:
-        value = source.values[field.name]
-        if field.type.get("type") == "string" and "format" not in field.type and not isinstance(value, str):
-            value = render_value(value)
-        fields[field.name] = adapter(field.type_json).validate_python(value)
-    return fields
+def _result(source: Executed, schema: Schema) -> dict[str, Any] | str:
+    return dict(source.values) if source.ok else f"the program failed: {source.error[-300:]}"
 
 
 _READERS: dict[str, Any] = {"text": _text, "scalar": _scalar, "json": _json, "result": _result}
+
+
+def executed(program: str, ok: bool, values: Mapping[str, Any], error: str, schema: Schema) -> Executed:
+    """What a program gave, typed: a variable of the wrong type is an error that the model may mend."""
+    if not ok:
+        return Executed(False, {}, program, error)
+    typed = {}
+    for field in schema.outputs:
+        value = values[field.name]
+        try:
+            typed[field.name] = read(field.type_json, _computed(value, field.type))
+        except ValueError:
+            kind = type_name(field.type)
+            return Executed(False, {}, program, f"`{field.name}` must be of type {kind}, but is {value!r:.80}")
+    return Executed(True, typed, program, "")
+
+
+def _computed(value: Any, kind: dict[str, Any]) -> Any:
+    """What a program computed, as the type wants it written: 3.0000000000000004 is a whole number."""
+    if kind.get("type") == "string" and "format" not in kind and not isinstance(value, str):
+        return render_value(value)
+    if kind.get("type") == "integer" and isinstance(value, float) and math.isfinite(value):
+        return round(value) if math.isclose(value, round(value), rel_tol=1e-12, abs_tol=1e-9) else value
+    return value
 
 
 def pack(attrs: Pack, inputs: Sequence[Any]) -> Values:
@@ -105,7 +122,7 @@ def gather(attrs: Gather, inputs: Sequence[Any]) -> list[Values | Failure]:
 
 def reduce(node: str, attrs: Reduce, records: Any) -> Values | Failure:
     """One record of a list: failed ones have no say."""
-    valid = [r for r in records if not isinstance(r, Failure)]
+    valid: list[Values] = [r for r in records if not isinstance(r, Failure)]
     if not valid:
         why = records[0].reason if records else "there were none"
         return Failure(node, f"none of {len(records)} records is valid; the first: {why}")
