@@ -218,6 +218,10 @@ class Pipeline(Generic[P, R]):
 
         return Executable(self.plan, Scheduler(self.engine, Meter(self.engine.model.cost), self._bank))
 
+    def with_bank(self, bank: SampleBank) -> Pipeline[P, R]:
+        """The same pipeline with its samples kept in a bank: what was asked before is not asked again."""
+        return Pipeline(self.plan, self.engine, self._result, self.facts, self._explanation, bank)
+
     def close(self) -> None:
         """Give back what running took, the engine excepted."""
         if self._executable is not None:

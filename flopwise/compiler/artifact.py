@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,16 @@ def load(path: Path) -> Loaded:
     Raises:
         ArtifactError: It is damaged, of a newer version, or a host function is missing or changed.
     """
+    found = read(path)
+    return replace(found, graph=resolve_hosts(found.graph))
+
+
+def read(path: Path) -> Loaded:
+    """Read an artifact, every byte checked, and import nothing: enough to look at it, not to run it.
+
+    Raises:
+        ArtifactError: It is damaged or of a newer version.
+    """
     files = read_files(path)
     data = _json(path, PIPELINE, files[PIPELINE])
     made_by = str(data.get("made_by", "unknown"))
@@ -135,7 +145,7 @@ def load(path: Path) -> Loaded:
         plan, caps, cap = dict(data["plan"]), dict(data["caps"]), data["cap"]
     except (GraphError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"artifact {str(path)!r}: {PIPELINE} is not of format {FORMAT}: {error}") from error
-    return Loaded(path, resolve_hosts(graph), caps, cap, made_by, plan, facts)
+    return Loaded(path, graph, caps, cap, made_by, plan, facts)
 
 
 def _pipeline(plan: Plan) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def write_files(files: Files, path: Path) -> None:
     files = {**files, SUMS: _sums(files)}
     temporary = _beside(path, "new")
     try:
-        _refuse_other(path)
+        refuse_other(path)
         if path.suffix == ".zip":
             _write_zip(temporary, files)
             os.replace(temporary, path)
@@ -48,8 +48,8 @@ def _beside(path: Path, what: str) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{what}")
 
 
-def _refuse_other(path: Path) -> None:
-    """Only an artifact is replaced, and only one that nobody has put other files into."""
+def refuse_other(path: Path) -> None:
+    """Only an artifact is replaced, and only one that nobody has put other files into; else an ArtifactError."""
     if not os.path.lexists(path):
         return
     names = names_in(path)

@@ -68,7 +68,7 @@ class Bounds:
         return Bound(least, worst, trips, carry=self._carry(node, lengths))
 
     def _rounds(self, node: Node, loop: Loop, required: int, lengths: Lengths) -> Bound:
-        """Of a while-region: each round is held at the widest bounds, since the executor settles every round by them."""
+        """Of a while-region: every round is held, and settled by the executor, at the widest bounds of any."""
         widest: dict[str, Bound] = {}
         worst = 0.0
         for inner in lengths.rounds(node):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from ..errors import EngineError, GraphError
 from ..ir.plan import Carry, Fill, Piece, Static
 from ..ir.prompt import Message, Prompt, Segment, Slot, Text
 from ..ir.request import TokenIds
@@ -26,7 +27,7 @@ def prompt_pieces(prompt: Prompt, tokenizer: Tokenizer, fill: CapOf) -> tuple[Pi
     parts: list[Piece | Segment | str] = [Carry(prompt.continues)] if prompt.continues else []
     parts += _turns(prompt, tokenizer)
     parts += prompt.prefill
-    return _tokenise(parts, tokenizer, fill)
+    return _tokenise(_joined(parts), tokenizer, fill)
 
 
 def _turns(prompt: Prompt, tokenizer: Tokenizer) -> list[Piece | Segment | str]:
@@ -44,10 +45,14 @@ def _render(messages: tuple[Message, ...], tokenizer: Tokenizer, skip: int = 0) 
     marked = [(m.role, f"\ue000{i}\ue001") for i, m in enumerate(messages)]
     try:
         text = tokenizer.render_chat(marked, generate=True)
-    except ValueError:
+        refused = sorted(_MARK.findall(text), key=int) != [str(i) for i in range(len(messages))]
+    except EngineError:
+        refused = True
+    if refused:
         merged = _without_system(messages)
         if merged == messages:
-            raise
+            roles = ", ".join(m.role for m in messages)
+            raise GraphError(f"the model's chat template refuses or leaves out a turn of: {roles}")
         return _render(merged, tokenizer, skip)
     split = _MARK.split(text)
     first = 2 * skip
@@ -65,6 +70,18 @@ def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return (replace(first, segments=(*system.segments, Text("\n\n"), *first.segments)), *rest)
 
 
+def _joined(parts: list[Piece | Segment | str]) -> list[Piece | Segment | str]:
+    """Neighbouring texts as one: tokens run across them."""
+    out: list[Piece | Segment | str] = []
+    for part in parts:
+        last = out[-1] if out else None
+        if isinstance(part, Text) and isinstance(last, Text):
+            out[-1] = Text(last.text + part.text)
+        elif not isinstance(part, (Text, str)) or (part.text if isinstance(part, Text) else part):
+            out.append(part)
+    return out
+
+
 def _tokenise(parts: list[Piece | Segment | str], tokenizer: Tokenizer, fill: CapOf) -> tuple[Piece, ...]:
     """Ids for what is static. A space before a slot goes with the slot's text, as the tokenizer wants it."""
     pieces: list[Piece] = []
@@ -79,8 +96,9 @@ def _tokenise(parts: list[Piece | Segment | str], tokenizer: Tokenizer, fill: Ca
             _flush(pieces, ids)
             ids = []
             if isinstance(part, Slot):
-                before = parts[i - 1] if i else None
-                part = replace(fill(part), lead=_lead(parts, i - 1) if isinstance(before, Text) else "")
+                lead = _lead(parts, i - 1) if i else ""
+                made = fill(part)
+                part = replace(made, lead=lead, cap=made.cap + len(tokenizer.encode(lead)))
             pieces.append(part)
     _flush(pieces, ids)
     return tuple(pieces)

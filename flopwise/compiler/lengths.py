@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..ir.grammars import scalar_pattern
+from ..ir.grammars import longest_value, scalar_pattern
 from ..ir.graph import Graph
 from ..ir.nodes import Gather, Generate, Host, Input, Loop, Node, Pack, Parse, Reduce, Score, Select
 from ..ir.plan import Carry, Fill, PromptPlan, Static
@@ -135,14 +135,13 @@ class Lengths:
         return self._widest([before, after])
 
     def _field(self, node: Node, parse: Parse, ref: Ref) -> Size:
-        if ref.path and ref.path[0] in parse.extra:
-            return self.size(node.inputs[1 + parse.extra.index(str(ref.path[0]))])
-        if parse.form == "scalar":
-            return Size(SCALAR_CAP)
-        if parse.form == "result":
-            field = parse.schema.field(str(ref.path[0])) if ref.path else None
-            return Size(SCALAR_CAP if field and scalar_pattern(field.type) else MADE_CAP)
-        return Size(self.size(node.inputs[0]).tokens)
+        name = str(ref.path[0]) if ref.path else ""
+        if name in parse.extra:
+            return self.size(node.inputs[1 + parse.extra.index(name)].at(*ref.path[1:]))
+        field = parse.schema.field(name)
+        if field is not None and scalar_pattern(field.type) is not None:
+            return Size(max(SCALAR_CAP, longest_value(field.type)))
+        return Size(MADE_CAP if parse.form == "result" else self.size(node.inputs[0]).tokens)
 
     def _packed(self, node: Node, fields: tuple[str, ...], base: bool, ref: Ref) -> Size:
         if ref.path and ref.path[0] in fields:
@@ -161,10 +160,9 @@ class Lengths:
                 return self.inside(node).size(loop.body.outputs[0].at(*ref.path))
             return Size(MADE_CAP, 0, *self.trips(node))
         position, path = (int(ref.path[0]), ref.path[1:]) if ref.path else (0, ())
-        sizes = [self.size(node.inputs[position].at(*path))]
-        for inner in self.rounds(node):
-            sizes.append(inner.size(loop.body.outputs[position].at(*path)))  # noqa: PERF401 - one line too long
-        return self._widest(sizes)
+        out = loop.body.outputs[position].at(*path)
+        rounds = [inner.size(out) for inner in self.rounds(node)]
+        return self._widest([self.size(node.inputs[position].at(*path)), *rounds])
 
     def rounds(self, node: Node) -> list[Lengths]:
         """The sizes in the body of a while-region, round by round: carried generations grow."""

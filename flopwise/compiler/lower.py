@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import takewhile
 
 from ..errors import BudgetError, GraphError
 from ..ir.flops import Cost, format_flops
@@ -67,11 +67,14 @@ def _lower_prompts(graph: Graph, lengths: Lengths, target: Target) -> None:
 
 
 def _check_round(lengths: Lengths, target: Target) -> None:
-    """The prompts of a later round, which carry what earlier rounds said, must fit the context too."""
+    """Prompts of a later round carry what earlier rounds said: note how long they get, which must fit too."""
     for node in lengths.graph.nodes:
         if node.prompt is not None:
             name = lengths.path + node.name
-            _check_context(name, lengths.prompt_most(lengths.prompts[name]), node, target)
+            plan = lengths.prompts[name]
+            most = max(plan.most, lengths.prompt_most(plan))
+            lengths.prompts[name] = replace(plan, most=most)
+            _check_context(name, most, node, target)
 
 
 def _prompt(node: Node, lengths: Lengths, target: Target, name: str) -> PromptPlan:
@@ -101,7 +104,7 @@ def cold_cost(prompts: list[PromptPlan], cost: Cost | None) -> float:
     before: TokenIds = ()
     for ids in sorted({leading_static(p.pieces) for p in prompts}):
         # In sorted order, what a prefix shares with any earlier one it shares with the one just before.
-        shared = len(os.path.commonprefix([before, ids]))
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, ids, strict=False)))
         if len(ids) > shared:
             total += cost.request(len(ids), shared, ())
         before = ids

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import GraphError
-from ..ir.graph import Graph
+from ..ir.graph import Graph, input_names
 from ..ir.nodes import (
     Call,
     Choice,
@@ -32,6 +32,8 @@ def verify(graph: Graph, path: str = "") -> None:
     """
     seen: set[str] = set()
     for node in graph.nodes:
+        if node.name in seen:
+            _broken(path, node, "has the name of another node")
         for ref in node.refs():
             if ref.node not in seen:
                 _broken(path, node, f"takes {ref}, which is not made before it")
@@ -90,6 +92,8 @@ def counts(graph: Graph, node: Node) -> str | None:
             return f"selects by a condition between two values, but has {len(node.inputs)} inputs"
         case Pack(_, fields, base) if len(node.inputs) != len(fields) + int(base):
             return "packs another number of values than it names"
+        case Parse(_, _, extra) if len(node.inputs) != 1 + len(extra):
+            return "takes another number of further values than it names"
         case Gather(weights) if weights and len(weights) != len(node.inputs):
             return f"has {len(weights)} weights for {len(node.inputs)} inputs"
     return None
@@ -102,20 +106,31 @@ def prompts_speak(graph: Graph, node: Node) -> str | None:
         return None
     if prompt.continues is None and (not prompt.messages or prompt.messages[-1].role != "user"):
         return "has a prompt that does not end with a user turn"
+    for demo in dict.fromkeys(m.demo for m in prompt.messages if m.demo):
+        roles = tuple(m.role for m in prompt.messages if m.demo == demo)
+        if roles != ("user", "assistant"):
+            return f"shows demonstration {demo!r} as {', '.join(roles)}; it must be a user's and an assistant's turn"
     if prompt.continues is not None and graph.node(prompt.continues.node).type.kind not in ("text", "tuple"):
         return f"goes on from {prompt.continues}, which is not a generation"
     return None
 
 
 def regions_fit(graph: Graph, node: Node) -> str | None:
-    """A region binds each parameter; a while-region returns as many values as it carries."""
+    """A region binds each parameter of its body; a while-region carries each value that it returns."""
     if not isinstance(node.attrs, Loop):
         return None
     loop = node.attrs
     if len(loop.params) != len(node.inputs):
         return f"binds {len(node.inputs)} values to {len(loop.params)} parameters"
-    if loop.mode != "while" and len(loop.body.outputs) != 1:
-        return f"returns {len(loop.body.outputs)} values a trip; it must return one"
+    if set(loop.params) != set(input_names(loop.body)):
+        return f"binds {', '.join(loop.params)}, but its body takes {', '.join(input_names(loop.body))}"
+    returned = len(loop.body.outputs)
+    if loop.mode != "while" and returned != 1:
+        return f"returns {returned} values a trip; it must return one"
+    if loop.mode == "while" and not 1 <= returned <= len(loop.params):
+        return f"returns {returned} values a round, but carries {len(loop.params)}"
+    if loop.mode == "map" and not graph.node(node.inputs[0].node).type.many:
+        return "maps over what is not a list"
     if loop.until is not None and loop.until.node not in loop.params:
         return f"ends by {loop.until}, which is not carried"
     if isinstance(loop.trips, int) and loop.trips < 1:

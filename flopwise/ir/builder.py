@@ -105,7 +105,7 @@ class Builder:
         return self.add(Op.REDUCE, name, Reduce(how, field), (records,), Type("record", schema))
 
     def execute(self, name: str, program: tuple[Ref, ...], schema: Schema, seconds: float = 5.0) -> Ref:
-        """The result of running texts, joined to one program, in the sandbox: `.ok`, `.values`, `.program`, `.error`."""
+        """What texts, joined to one program, give in the sandbox: `.ok`, `.values`, `.program`, `.error`."""
         return self.add(Op.EXECUTE, name, Execute(schema, seconds), program, Type("result"))
 
     def select(self, name: str, condition: Ref, then: Ref, otherwise: Ref, type: Type) -> Ref:

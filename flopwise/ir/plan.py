@@ -135,7 +135,8 @@ class Plan:
     def as_text(self) -> str:
         """The plan for people: one line a request with its prompt's size and bound."""
         lines = [f"plan {self.graph.name} on {self.model}: at most {format_flops(self.bound)} a query"]
-        lines.append(f"  least {format_flops(self.least)}, worst {format_flops(self.worst)}; cold {format_flops(self.cold)}")
+        least, worst, cold = (format_flops(f) for f in (self.least, self.worst, self.cold))
+        lines.append(f"  least {least}, worst {worst}; cold {cold}")
         for name, bound in self.bounds.items():
             prompt = self.prompts.get(name)
             size = f" prompt <= {prompt.most} tokens ({prompt.static} static)" if prompt else ""

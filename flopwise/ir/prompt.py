@@ -91,7 +91,8 @@ class Prompt:
     def as_text(self) -> str:
         """The prompt for people, slots in braces."""
         lines = [f"(goes on from {self.continues})"] if self.continues else []
-        lines += [f"[{m.role}{', demo ' + m.demo if m.demo else ''}]\n{segments_text(m.segments)}" for m in self.messages]
+        for m in self.messages:
+            lines += [f"[{m.role}, demo {m.demo}]" if m.demo else f"[{m.role}]", segments_text(m.segments)]
         if self.prefill or not self.messages:
             lines.append(f"[assistant begins]\n{segments_text(self.prefill)}")
         return "\n".join(lines)

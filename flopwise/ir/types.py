@@ -69,7 +69,7 @@ def annotation(schema: dict[str, Any]) -> Any:
         values = tuple(schema.get("enum", (schema.get("const"),)))
         return Literal[values]
     if "anyOf" in schema or "oneOf" in schema:
-        return Union[tuple(annotation(s) for s in schema.get("anyOf") or schema["oneOf"])]
+        return Union[tuple(annotation(s) for s in schema.get("anyOf") or schema["oneOf"])]  # noqa: UP007
     kind = schema.get("type")
     if kind == "array":
         return _array(schema)
@@ -114,7 +114,7 @@ def _object(schema: dict[str, Any]) -> Any:
     fields: dict[str, Any] = {}
     for name, inner in schema["properties"].items():
         kind = annotation(inner)
-        fields[name] = (kind, ...) if name in required else (Optional[kind], None)
+        fields[name] = (kind, ...) if name in required else (Optional[kind], None)  # noqa: UP045
     return _model("Record", fields)
 
 

@@ -1,5 +1,6 @@
-"""Critic: name the faults of a record's outputs, then revise them (critique and revision as in Self-Refine,
-Madaan et al., 2023, arXiv:2303.17651; one round).
+"""Critic: name the faults of a record's outputs, then revise them.
+
+One round of Self-Refine's critique and revision (Madaan et al., 2023, arXiv:2303.17651).
 """
 
 from __future__ import annotations

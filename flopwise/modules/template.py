@@ -23,7 +23,31 @@ DEFAULT = """\
 {% block prefill %}{% endblock %}
 """
 BLOCKS = ("system", "user", "assistant", "prefill")
-_MARK = re.compile("\ue000([0-9]+)\ue001")
+# Its letters change with upper, lower, title and the like, so that such a change is noticed.
+_MARK = re.compile("\ue000SloT([0-9]+)\ue001")
+
+
+class _Unknown:
+    """An input's value in a template: it can be put somewhere; what it says is only known at run time."""
+
+    def __init__(self, name: str, index: int) -> None:
+        self._name = name
+        self.mark = f"\ue000SloT{index}\ue001"
+
+    def _refuse(self, *_: object) -> Any:
+        raise SignatureError(
+            f"a template can only place {self._name!r}: its value is not known until the pipeline runs, so there is "
+            "no filter, test or condition on it; change it with fw.op before the module"
+        )
+
+    __str__ = __html__ = __len__ = __iter__ = __bool__ = __eq__ = __ne__ = __lt__ = __gt__ = __contains__ = _refuse
+    __le__ = __ge__ = __add__ = __radd__ = __mul__ = __mod__ = __getitem__ = __int__ = __float__ = __format__ = _refuse
+    __hash__ = object.__hash__
+
+
+def _placed(value: Any) -> Any:
+    """What the template writes for a value: for an input's, the mark of its slot."""
+    return value.mark if isinstance(value, _Unknown) else value
 
 
 @lru_cache(maxsize=256)
@@ -31,11 +55,11 @@ def _compile(source: str) -> Any:
     from jinja2 import StrictUndefined, TemplateSyntaxError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, finalize=_placed)
     try:
         template = environment.from_string(source)
     except TemplateSyntaxError as error:
-        raise SignatureError(f"template, line {error.lineno}: {error.message}; the source is {source[:200]!r}") from None
+        raise SignatureError(f"template, line {error.lineno}: {error.message}; it is {source[:200]!r}") from None
     unknown = set(template.blocks) - set(BLOCKS)
     if unknown or not template.blocks:
         raise SignatureError(
@@ -91,7 +115,7 @@ class Writer:
         out = []
         for name, ref in inputs.items():
             field = self.schema.field(name) or Field(name, '{"type":"string"}')
-            out.append(_field(field, f"\ue000{len(slots)}\ue001"))
+            out.append(_field(field, _Unknown(name, len(slots))))
             slots.append(ref)
         return out
 
@@ -106,17 +130,16 @@ class Writer:
 
 
 def _render(template: Any, block: str, context: dict[str, Any]) -> str:
-    from jinja2 import UndefinedError
-    from jinja2.sandbox import SecurityError
+    from jinja2 import TemplateError
 
+    named = {f["name"]: f["value"] for f in context.get("inputs", ())}
     try:
-        named = {f["name"]: f["value"] for f in context.get("inputs", ())}
         return "".join(template.blocks[block](template.new_context({**named, **context})))
-    except (UndefinedError, SecurityError, TypeError) as error:
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise SignatureError(f"template block {block!r}: {error}; it may use {', '.join(sorted(context))}") from None
 
 
-def _field(field: Field, value: str) -> dict[str, Any]:
+def _field(field: Field, value: Any) -> dict[str, Any]:
     return {"name": field.name, "label": field.label, "desc": field.desc, "value": value}
 
 
@@ -135,7 +158,8 @@ def answer_text(schema: Schema, fields: Mapping[str, Any]) -> str:
 def _segments(text: str, slots: list[Ref]) -> tuple[Segment, ...]:
     """Text with marks, split into static text and slots."""
     parts = _MARK.split(text)
-    if any("\ue000" in p or "\ue001" in p for p in parts[::2]):
+    changed = any("\ue000slot" in p.casefold() or "tols\ue000" in p.casefold() for p in parts[::2])
+    if changed or any(int(i) >= len(slots) for i in parts[1::2]):
         raise SignatureError(f"a template changed an input's value, which is only known at run time: {text[:200]!r}")
     out: list[Segment] = []
     for i, part in enumerate(parts):

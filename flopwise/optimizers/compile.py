@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
@@ -10,7 +11,7 @@ from ..modules.program import Forward
 from ..pipeline import Pipeline, run_sync
 from .budget import Budget
 from .metrics import Metric
-from .progress import OnProgress
+from .progress import OnProgress, shown
 from .race import Limits
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def compile(
         seed: Seed of splits, proposals and the order of examples.
         limits: Most configs, and patience.
         caps: Most tokens of each input; 1.5 times the longest of the data where not given.
-        progress: True for a progress line, False for none, or a function that takes `Progress`.
+        progress: True for a live view or progress lines, False for none, or a function that takes `Progress`.
         allow_impure: True where host functions with effects may run in the search.
 
     Returns:
@@ -73,8 +74,5 @@ def compile(
         engine = make_engine(engine)
     folder = Path(study) if study is not None else None
     task = Task(program, dev, train, holdout, metric, budget, folder, seed, limits or Limits(), caps, allow_impure)
-    search = Search(task, engine, progress)
-    try:
+    with shown(progress) as show, closing(Search(task, engine, show)) as search:
         return cast("Pipeline[Any, Any]", run_sync(search.run()))
-    finally:
-        search.close()

@@ -229,7 +229,7 @@ def _name(source: Any) -> str:
 def _rows(source: Any, name: str) -> Iterator[Row]:
     """Numbered rows of a source of any kind."""
     if isinstance(source, (str, os.PathLike)):
-        return _file_rows(Path(source))
+        return file_rows(Path(source))
     if hasattr(source, "columns") and hasattr(source, "notna"):
         return _frame_rows(source, name)
     if isinstance(source, Mapping):
@@ -256,7 +256,8 @@ def _frame_rows(frame: Any, name: str) -> Iterator[Row]:
     yield from enumerate(plain.to_dict("records"), 1)
 
 
-def _file_rows(path: Path) -> Iterator[Row]:
+def file_rows(path: Path) -> Iterator[Row]:
+    """Numbered rows of a .jsonl, .csv or .parquet file as they stand there; raises DataError where it cannot be read."""
     readers: dict[str, Callable[[Path], Iterator[Row]]] = {
         ".jsonl": _jsonl_rows,
         ".csv": _csv_rows,

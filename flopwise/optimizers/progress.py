@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TextIO
 
 from ..ir.flops import format_flops
 from .stats import Interval
+
+SECONDS_BETWEEN_LINES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +43,14 @@ class Progress:
         """One line."""
         best = f"best {self.best}" if self.best else "no score yet"
         of = f" of {format_flops(self.cap)}" if self.cap else ""
-        left = f", {duration(self.seconds_left)} left at most" if self.seconds_left is not None else ""
+        left = f", {duration(self.seconds_left)} left at most" if self.seconds_left else ""
         return (
             f"[{self.stage}] {self.configs} configs, {best}, {format_flops(self.spent)}{of} spent, "
             f"{self.reused:.0%} of prompt tokens reused{left}: {self.running}"
         )
 
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]  # called at each step of the search, and about once a second
 
 
 def duration(seconds: float) -> str:
@@ -59,54 +62,55 @@ def duration(seconds: float) -> str:
 
 
 class Clock:
-    """Estimates the time until a budget is used up from how fast it has been spent."""
+    """Estimates the time until a budget is used up from how fast it has been spent.
 
-    def __init__(self, spent: float) -> None:
-        self._began, self._first = time.monotonic(), spent
+    Args:
+        spent: FLOPs spent before this process.
+        before: Seconds that the search took before this process.
+    """
+
+    def __init__(self, spent: float, before: float = 0.0) -> None:
+        self._began, self._first, self._before = time.monotonic(), spent, before
 
     @property
     def seconds(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self._began
+        """Seconds that the search has taken, those before a kill included."""
+        return self._before + time.monotonic() - self._began
 
     def left(self, spent: float, cap: float | None) -> float | None:
         """Seconds until the cap is reached at this pace."""
         if cap is None or spent <= self._first:
             return None
-        return max(cap - spent, 0.0) * self.seconds / (spent - self._first)
+        return max(cap - spent, 0.0) * (time.monotonic() - self._began) / (spent - self._first)
 
 
-def shower(progress: bool | OnProgress) -> OnProgress:
-    """What shows progress: the user's own function, a live line on a terminal, plain lines elsewhere, or nothing."""
+@contextmanager
+def shown(progress: bool | OnProgress) -> Iterator[OnProgress]:
+    """What shows progress: the user's own function, a live view on a terminal, plain lines elsewhere, or nothing."""
     if callable(progress):
-        return progress
-    if not progress:
-        return lambda _: None
-    return _Lines(sys.stderr)
+        yield progress
+    elif not progress:
+        yield lambda _: None
+    elif sys.stderr.isatty():
+        from .live import LiveView
+
+        with LiveView(sys.stderr) as view:
+            yield view
+    else:
+        yield Lines(sys.stderr)
 
 
-class _Lines:
-    """One line that is rewritten on a terminal; elsewhere a new line whenever half a minute has passed."""
+class Lines:
+    """A line at the start of each stage, and another whenever half a minute has passed."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.last = float("-inf")
         self.stage = ""
 
     def __call__(self, progress: Progress) -> None:
-        if self.stream.isatty():
-            end = "\n" if progress.stage == "done" else ""
-            self.stream.write(f"\r\x1b[2K{progress.as_text()[: _width()]}{end}")
-            self.stream.flush()
-            return
         now = time.monotonic()
-        if progress.stage != self.stage or now - self.last >= 30:
+        if progress.stage != self.stage or now - self.last >= SECONDS_BETWEEN_LINES:
             self.stage, self.last = progress.stage, now
             self.stream.write(progress.as_text() + "\n")
             self.stream.flush()
-
-
-def _width() -> int:
-    import shutil
-
-    return shutil.get_terminal_size().columns - 1

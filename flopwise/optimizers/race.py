@@ -167,8 +167,14 @@ class Race:
     def _state(self, entrant: Entrant) -> State:
         scores = self.table.scores(entrant.key)
         block = next_block(self.ends, len(scores))
-        each = self.table.flops(entrant.key) or entrant.plan.bound
+        each = self.table.flops(entrant.key) or entrant.plan.bound * self._used()
         return State(entrant.key, scores, len(self.dev), each * len(block))
+
+    def _used(self) -> float:
+        """What share of their bounds configs have used so far: what a new one will probably take of its own."""
+        known = [e for e in self.entrants.values() if self.table.scores(e.key)]
+        shares = [self.table.flops(e.key) / e.plan.bound for e in known if e.plan.bound]
+        return sum(shares) / len(shares) if shares else 1.0
 
     async def _run_units(self, units: Sequence[tuple[Entrant, range]]) -> None:
         from ..backends.runtime.executor import gather_all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from .cells import CellStore
 from .data import data_hash, load
 from .evaluate import Entrant, Evaluator
 from .metrics import Metric, bound, metric_name
-from .progress import Clock, OnProgress, Progress, shower
+from .progress import Clock, OnProgress, Progress
 from .race import Limits, Race
 from .racing import permutation
 from .report import Verdict, build_report, provenance
@@ -36,6 +37,8 @@ from .weights import fitted, to_fit
 
 if TYPE_CHECKING:
     from ..backends.engines._base import Engine
+
+TICK = 1.0  # seconds between two looks at the progress
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,14 @@ class Search:
     Args:
         task: What to compile.
         engine: What generates.
-        progress: How progress is shown.
+        show: Shown the progress.
     """
 
-    def __init__(self, task: Task, engine: Engine, progress: bool | OnProgress) -> None:
+    def __init__(self, task: Task, engine: Engine, show: OnProgress) -> None:
         self.task = task
         self.engine = engine
-        self.show = shower(progress)
+        self.show = show
+        self._now = ("demos", "")
         self.graph = trace(task.program)
         self.schema = self.graph.schema
         self.metric = bound(task.metric, self.schema)
@@ -88,11 +92,12 @@ class Search:
             self.scheduler, self.store, self.metric, self.schema, self.result, task.allow_impure,
             concurrency=4 * engine.capabilities.in_flight,
         )  # fmt: skip
-        self.clock = Clock(self.meter.spent)
+        self.clock = Clock(self.meter.spent, float(self.store.fact("seconds") or 0.0))
         self.race: Race | None = None
 
     async def run(self) -> Pipeline[Any, Any]:
         """Make demos, race on dev, give the verdict on the holdout, and bind the winner."""
+        ticking = asyncio.ensure_future(self._tick())
         try:
             self._notify("demos", "running presets on train")
             self.pool = await self._bootstrap()
@@ -106,8 +111,10 @@ class Search:
             self._notify("done", f"holdout {verdict.winner}")
             return self._pipeline(winner, report)
         finally:
+            ticking.cancel()
             await self.scheduler.drain()
             self._save_spent()
+            self._save_time()
             self.bank.flush()
 
     def close(self) -> None:
@@ -186,6 +193,9 @@ class Search:
     def _save_spent(self) -> None:
         self.store.set_fact("meter", self.meter.snapshot())
 
+    def _save_time(self) -> None:
+        self.store.set_fact("seconds", self.clock.seconds)
+
     async def _bootstrap(self) -> DemoPool:
         cap = self.task.budget.search
         allowance = BUDGET_SHARE * cap if cap is not None else float("inf")
@@ -225,6 +235,7 @@ class Search:
             known = self.meter.spent
             self.store.set_fact(name, known)
             self._save_spent()
+            self._save_time()
         return float(known)
 
     def _entrant(self, config: Mapping[str, ChoiceValue]) -> Entrant:
@@ -281,7 +292,14 @@ class Search:
         used = [i for v in winner.config.values() if isinstance(v, tuple) for i in v]
         return [{"id": i, "fields": self.pool.demos[i].fields} for i in dict.fromkeys(used)]
 
+    async def _tick(self) -> None:
+        """Show what is spent between steps too, which may be minutes apart."""
+        while True:
+            await asyncio.sleep(TICK)
+            self._notify(*self._now)
+
     def _notify(self, stage: str, running: str) -> None:
+        self._now = (stage, running)
         meter, race = self.meter, self.race
         best = None
         if race is not None and race.leader is not None:

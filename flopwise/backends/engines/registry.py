@@ -18,6 +18,7 @@ def engine(spec: str | Engine, **options: Any) -> Engine:
 
     Args:
         spec: Such as `"openvino:qwen2.5-coder-1.5b-instruct"` or `"openvino:/folder/model.gguf"`, or an engine.
+            For dry runs `"scripted:FILE.py:NAME"`, a script or a scripted engine of that file, which is run.
         **options: `pull=True` fetches known weights that are missing; the others are the engine's settings
             (of openvino: `cache_gb`, `batch_tokens`, `in_flight`, `device`).
 
@@ -31,7 +32,7 @@ def engine(spec: str | Engine, **options: Any) -> Engine:
     if kind not in _KINDS:
         raise EngineError(f"engine {spec!r}: the kind must be one of {', '.join(_KINDS)}{_near(kind, _KINDS)}")
     if not model:
-        raise EngineError(f"engine {spec!r}: a model must follow the kind, as in '{kind}:smollm2-135m-instruct'")
+        raise EngineError(f"engine {spec!r}: a model must follow the kind, as in '{kind}:{_EXAMPLES[kind]}'")
     return _KINDS[kind](model, options)
 
 
@@ -57,6 +58,14 @@ def _openvino(model: str, options: dict[str, Any]) -> Engine:
     return OpenVinoEngine(path, OpenVinoSettings(**options))
 
 
+def _scripted(model: str, options: dict[str, Any]) -> Engine:
+    from .scripted_file import scripted_engine
+
+    if options:
+        raise EngineError(f"engine scripted: it has no options, but got {sorted(options)}")
+    return scripted_engine(model)
+
+
 def _weights(model: str, fetch: bool) -> Path:
     try:
         return path_of(model)
@@ -71,4 +80,5 @@ def _near(name: str, names: Any) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-_KINDS: dict[str, Callable[[str, dict[str, Any]], Engine]] = {"openvino": _openvino}
+_KINDS: dict[str, Callable[[str, dict[str, Any]], Engine]] = {"openvino": _openvino, "scripted": _scripted}
+_EXAMPLES = {"openvino": "smollm2-135m-instruct", "scripted": "script.py:reply"}

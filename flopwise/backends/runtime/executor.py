@@ -105,7 +105,8 @@ class Executable:
     async def _node(self, frame: _Frame, name: str) -> Any:
         if name in frame.memo:
             value = frame.memo[name]
-            return await value if isinstance(value, asyncio.Future) else value
+            # Shielded: a waiter that is cancelled must not cancel the value under the one who makes it.
+            return await asyncio.shield(value) if isinstance(value, asyncio.Future) else value
         # Two users may come for one value at once: the second waits for the first.
         pending: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         frame.memo[name] = pending

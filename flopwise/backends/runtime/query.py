@@ -18,8 +18,11 @@ from .fuel import Fuel
 
 
 class Query:
-    """The state of one run. The FLOPs charged follow the rules of the static bounds, so those always hold:
-    static prefixes are resident, and so is what this query has sent before, in whole blocks."""
+    """The state of one run.
+
+    The FLOPs charged follow the rules of the static bounds, so those always hold: static prefixes are resident, and
+    so is what this query has sent before, in whole blocks.
+    """
 
     __slots__ = ("_sent", "cost", "fuel", "keep", "plan", "tokenizer", "trace")
 
@@ -120,8 +123,8 @@ def _checked(field: Field, value: Any) -> Any:
     try:
         return read(field.type_json, value)
     except ValueError as error:
-        details = getattr(error, "errors", lambda: [{"msg": str(error)}])()
-        raise InputError(f"input {field.name!r}: {details[0]['msg']}, but got {value!r:.200}") from None
+        why = error.errors()[0]["msg"] if hasattr(error, "errors") else error
+        raise InputError(f"input {field.name!r}: {why}, but got {value!r:.200}") from None
 
 
 def _check_unicode(name: str, text: str) -> None:

@@ -16,13 +16,15 @@ def constrain_outputs(graph: Graph) -> Graph:
     Free text and results of programs have none; nor has a generation that is parsed in two ways.
 
     Before:
-        %a = generate() n=1 T=0 max=32 from %question
-        %b = parse(%a) scalar -> answer
-        return %b
+        graph program(question):
+          %a: text = generate() n=1 T=0 max=32 from %question
+          %b: Answer = parse(%a) scalar -> answer
+          return %b
     After:
-        %a = generate() n=1 T=0 max=32 as regex from %question
-        %b = parse(%a) scalar -> answer
-        return %b
+        graph program(question):
+          %a: text = generate() n=1 T=0 max=32 as regex from %question
+          %b: Answer = parse(%a) scalar -> answer
+          return %b
     """
     graph = graph.map_bodies(constrain_outputs)
     read_as: dict[str, set[Schema]] = {}

@@ -13,12 +13,14 @@ def expand_modules(graph: Graph) -> Graph:
     """Replace each call by the ops that its module writes, named under the call.
 
     Before:
-        %solve: Answer = call(%question) Predict(Answer) on question
-        return %solve
+        graph program(question):
+          %solve: Answer = call(%question) Predict(Answer) on question
+          return %solve
     After:
-        %solve.answer: text = generate() n=1 T=0 max=32 from %question
-        %solve.record: Answer = parse(%solve.answer, %question) scalar -> question, answer
-        return %solve.record
+        graph program(question):
+          %solve.answer: text = generate() n=1 T=0 max=32 from %question
+          %solve.record: Answer = parse(%solve.answer, %question) scalar -> question, answer
+          return %solve.record
 
     Raises:
         GraphError: A call or a region still has open choices.

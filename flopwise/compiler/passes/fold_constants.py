@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
+import json
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from ...ir.graph import Graph
 from ...ir.nodes import Const, Gather, Host, Input, Loop, Node, Op, Reduce, Select
@@ -13,11 +18,18 @@ def fold_constants(graph: Graph) -> Graph:
     """Compute selects and pure host functions of constants, unfold a repeat of one trip, reduce a list of one.
 
     Before:
-        %yes = const() True
-        %pick = select(%yes, %a, %b)
-        return %pick
+        graph program(question):
+          %yes: value = const() True
+          %a: text = generate() n=1 T=0 max=8 from %question
+          %b: text = generate() n=1 T=0 max=16 from %question
+          %pick: text = select(%yes, %a, %b)
+          return %pick
     After:
-        return %a
+        graph program(question):
+          %yes: value = const() True
+          %a: text = generate() n=1 T=0 max=8 from %question
+          %b: text = generate() n=1 T=0 max=16 from %question
+          return %a
     """
     graph = graph.map_bodies(fold_constants)
     swaps: dict[str, Ref] = {}
@@ -43,13 +55,25 @@ def _fold(node: Node, nodes: dict[str, Node], swaps: dict[str, Ref]) -> list[Nod
         case Host(pure=True, fn=fn) if fn is not None and node.inputs:
             values = [_constant(r, nodes) for r in node.inputs]
             if all(v is not None for v in values):
-                return [replace(node, op=Op.CONST, inputs=(), attrs=Const(fn(*(v.value for v in values if v))))]
+                return [_called(node, fn, [v.value for v in values if v])]
         case Loop(mode="repeat", trips=1):
             return _unfold(node, node.attrs, swaps)
         case Reduce() if (only := _single(node.inputs[0], nodes)) is not None:
             swaps[node.name] = only
             return []
     return [node]
+
+
+def _called(node: Node, fn: Callable[..., Any], values: list[Any]) -> Node:
+    """The constant that a function gives; the node as it was where it raises, awaits, or gives no plain data."""
+    if inspect.iscoroutinefunction(fn):
+        return node
+    try:
+        result = fn(*copy.deepcopy(values))
+        plain = json.loads(json.dumps(result, allow_nan=False)) == result
+    except Exception:  # a user's function may raise anything; when the pipeline runs, that is a failure of the query
+        return node
+    return replace(node, op=Op.CONST, inputs=(), attrs=Const(result)) if plain else node
 
 
 def _constant(ref: Ref, nodes: dict[str, Node]) -> Const | None:
@@ -60,7 +84,7 @@ def _constant(ref: Ref, nodes: dict[str, Node]) -> Const | None:
 def _single(ref: Ref, nodes: dict[str, Node]) -> Ref | None:
     """The one record of a list of one record."""
     node = nodes.get(ref.node)
-    if node is None or ref.path or not isinstance(node.attrs, Gather) or len(node.inputs) != 1:
+    if node is None or ref.path or not isinstance(node.attrs, Gather) or len(node.inputs) != 1 or node.attrs.weights:
         return None
     only = nodes.get(node.inputs[0].node)
     return node.inputs[0] if only is not None and not only.type.many else None

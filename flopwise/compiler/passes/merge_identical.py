@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ...ir.graph import Graph
 from ...ir.nodes import Attrs, Const, Generate, Host, Node, Op
 from ...ir.prompt import Ref
@@ -13,17 +16,19 @@ def merge_identical(graph: Graph) -> Graph:
     """Merge nodes that do the same to the same values: greedy generations, scores and everything pure.
 
     Before:
-        %a = generate() n=1 T=0 max=8 from %question
-        %b = generate() n=1 T=0 max=8 from %question
-        %c = gather(%a, %b)
-        return %c
+        graph program(question):
+          %a: text = generate() n=1 T=0 max=8 from %question
+          %b: text = generate() n=1 T=0 max=8 from %question
+          %c: list[text] = gather(%a, %b)
+          return %c
     After:
-        %a = generate() n=1 T=0 max=8 from %question
-        %c = gather(%a, %a)
-        return %c
+        graph program(question):
+          %a: text = generate() n=1 T=0 max=8 from %question
+          %c: list[text] = gather(%a, %a)
+          return %c
     """
     graph = graph.map_bodies(merge_identical)
-    first: dict[tuple[Op, Attrs, tuple[Ref, ...]], str] = {}
+    first: dict[tuple[Op, Attrs, Callable[..., Any] | None, tuple[Ref, ...]], str] = {}
     same: dict[str, str] = {}
     kept: list[Node] = []
 
@@ -33,7 +38,9 @@ def merge_identical(graph: Graph) -> Graph:
     for original in graph.nodes:
         node = original.rewire(swap)
         if _deterministic(node):
-            key = (node.op, _hashable(node.attrs), node.inputs)
+            # Two closures of one source are different functions.
+            fn = node.attrs.fn if isinstance(node.attrs, Host) else None
+            key = (node.op, _hashable(node.attrs), fn, node.inputs)
             if key in first:
                 same[node.name] = first[key]
                 continue

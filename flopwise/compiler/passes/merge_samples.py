@@ -16,14 +16,16 @@ def merge_samples(graph: Graph) -> Graph:
     Each of them draws its own sample: the first node in program order takes index 0 of the stream.
 
     Before:
-        %a = generate() n=1 T=0.7 max=8 from %question
-        %b = generate() n=1 T=0.7 max=8 from %question
-        %c = gather(%a, %b)
-        return %c
+        graph program(question):
+          %a: text = generate() n=1 T=0.7 max=8 from %question
+          %b: text = generate() n=1 T=0.7 max=8 from %question
+          %c: list[text] = gather(%a, %b)
+          return %c
     After:
-        %a = generate() n=2 T=0.7 max=8 from %question
-        %c = gather(%a[0], %a[1])
-        return %c
+        graph program(question):
+          %a: list[text] = generate() n=2 T=0.7 max=8 from %question
+          %c: list[text] = gather(%a[0], %a[1])
+          return %c
     """
     graph = graph.map_bodies(merge_samples)
     groups: dict[Generate, list[str]] = defaultdict(list)

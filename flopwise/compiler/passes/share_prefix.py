@@ -22,15 +22,49 @@ def share_prefix(graph: Graph) -> Graph:
     prompts with demonstrations in common begin with the same tokens.
 
     Before:
-        %a = generate() n=1 T=0 max=8 from %question   [demos x, y]
-        %b = generate() n=1 T=0 max=8 from %question   [demos y]
-        %c = gather(%a, %b)
-        return %c
+        graph program(question):
+          %a: text = generate() n=1 T=0 max=8 from %question
+              | [user, demo x]
+              | One and one?
+              | [assistant, demo x]
+              | 2
+              | [user, demo y]
+              | Two and two?
+              | [assistant, demo y]
+              | 4
+              | [user]
+              | {question}
+          %b: text = generate() n=1 T=0 max=9 from %question
+              | [user, demo y]
+              | Two and two?
+              | [assistant, demo y]
+              | 4
+              | [user]
+              | {question}
+          %c: list[text] = gather(%a, %b)
+          return %c
     After:
-        %a = generate() n=1 T=0 max=8 from %question   [demos y, x]
-        %b = generate() n=1 T=0 max=8 from %question   [demos y]
-        %c = gather(%a, %b)
-        return %c
+        graph program(question):
+          %a: text = generate() n=1 T=0 max=8 from %question
+              | [user, demo y]
+              | Two and two?
+              | [assistant, demo y]
+              | 4
+              | [user, demo x]
+              | One and one?
+              | [assistant, demo x]
+              | 2
+              | [user]
+              | {question}
+          %b: text = generate() n=1 T=0 max=9 from %question
+              | [user, demo y]
+              | Two and two?
+              | [assistant, demo y]
+              | 4
+              | [user]
+              | {question}
+          %c: list[text] = gather(%a, %b)
+          return %c
     """
     prompts = [n.prompt for _, n in graph.walk() if n.prompt is not None]
     shown = [key for p in prompts for key in dict.fromkeys(_key(d) for d in _demos(p.messages))]

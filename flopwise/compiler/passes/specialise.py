@@ -21,13 +21,15 @@ def specialise(graph: Graph, config: Config, demo_pool: Mapping[str, Any] | None
     the demos of the pool. A region of one sample draws it greedily.
 
     Before, with config {"draft": "Predict"}:
-        %a = call() Predict(Q) on question
-        %b = call() ChainOfThought(Q) on question
-        %c = choice(%a, %b) ?draft of Predict, ChainOfThought
-        return %c
+        graph program(question):
+          %draft.a: Answer = call(%question) Predict(Answer) on question
+          %draft.b: Answer = call(%question) ChainOfThought(Answer) on question
+          %draft: Answer = choice(%draft.a, %draft.b) ?draft of Predict, ChainOfThought
+          return %draft
     After:
-        %a = call() Predict(Q) on question
-        return %a
+        graph program(question):
+          %draft.a: Answer = call(%question) Predict(Answer) on question
+          return %draft.a
 
     Raises:
         ConfigError: The config assigns a choice that the graph does not have, or a value outside its domain.
@@ -83,7 +85,14 @@ def _greedy(graph: Graph) -> Graph:
         replace(n, attrs=replace(n.attrs, module=n.attrs.module.sampled(None))) if isinstance(n.attrs, Call) else n
         for n in graph.nodes
     ]
-    return graph.rebuild(nodes).map_bodies(_greedy)
+    return graph.rebuild([_greedy_body(n) for n in nodes])
+
+
+def _greedy_body(node: Node) -> Node:
+    """Regions inside that draw several samples go on drawing."""
+    if not isinstance(node.attrs, Loop) or node.attrs.mode == "repeat":
+        return node
+    return replace(node, attrs=replace(node.attrs, body=_greedy(node.attrs.body)))
 
 
 def open_values(graph: Graph) -> tuple[Var, ...]:

@@ -1,0 +1,122 @@
+"""What a search found, for people: the table of what was tried, and the verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..ir.flops import format_flops
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_STYLES = {"won": "bold green", "dropped": "dim"}
+
+
+def table_of_tried(report: Mapping[str, Any]) -> Table:
+    """The configs that were tried, best first."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in ("#", "score on dev, 95% interval", "examples", "FLOPs a query"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("config", overflow="fold")
+    for row in sorted(report["tried"], key=_rank):
+        cells = (str(row["number"]), score_text(row["score"]), str(row["examples"]), flops_text(row["flops_per_query"]))
+        table.add_row(*cells, row["status"], config_text(row["config"]), style=_STYLES.get(row["status"]))
+    return table
+
+
+def _rank(row: Mapping[str, Any]) -> tuple[bool, float, float]:
+    """The winner first, then by score, the cheaper before the dearer."""
+    return row["status"] != "won", -(row["score"]["mean"] if row["score"] else -1.0), row["flops_per_query"]
+
+
+def verdict(report: Mapping[str, Any]) -> str:
+    """What the holdout said, in words."""
+    held = report["holdout"]
+    if held["score"] is None:
+        return f"No verdict: {held['note']}."
+    plain = next((r["flops_per_query"] for r in report["tried"] if r["number"] == 1), 0.0)
+    lines = [
+        f"On {held['n']} holdout examples, which the search did not see:",
+        f"  compiled      {score_text(held['score']):>22}   {flops_text(report['flops_per_query'])} a query",
+        f"  plain prompt  {score_text(held['baseline']):>22}   {flops_text(plain)} a query",
+        f"  gain          {gain_text(held['gain'])}",
+    ]
+    if held["note"]:
+        lines.append(f"  {held['note'][0].upper()}{held['note'][1:]}.")
+    spent = report["spent"]
+    lines.append(
+        f"The search took {flops_text(spent['spent'])}, {spent['requests']:,} requests and "
+        f"{report['seconds']:.0f} s; {report['reused']:.0%} of its prompt tokens were reused."
+    )
+    return "\n".join(lines)
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """Print the table of what was tried, and the verdict."""
+    from .words import console
+
+    console().print(table_of_tried(report))
+    print(f"\n{verdict(report)}", flush=True)
+
+
+def print_test(results: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    """Print how two pipelines do on the same examples, and by how much the first is better.
+
+    Args:
+        results: (score, FLOPs) of each example, by what the pipelines are called.
+    """
+    from ..optimizers.stats import interval, paired
+
+    scores = {name: [score for score, _ in cells] for name, cells in results.items()}
+    for name, cells in results.items():
+        flops = sum(f for _, f in cells) / len(cells)
+        print(f"  {name:12}  {score_text(asdict(interval(scores[name]))):>22}   {flops_text(flops)} a query")
+    gain = paired(*scores.values())
+    print(f"  gain          {gain_text(asdict(gain))}; {gain.wins} better, {gain.losses} worse")
+
+
+def score_text(score: Mapping[str, float] | None) -> str:
+    """A score with its interval."""
+    return f"{score['mean']:.1%} [{score['low']:.1%}, {score['high']:.1%}]" if score else "-"
+
+
+def gain_text(gain: Mapping[str, Any]) -> str:
+    """A paired difference in points, with its interval and its p-value."""
+    mean, low, high = (100 * gain["difference"][k] for k in ("mean", "low", "high"))
+    return f"{mean:+.1f} points [{low:+.1f}, {high:+.1f}], p {p_text(gain['p'])}"
+
+
+def p_text(p: float) -> str:
+    """A p-value with its relation sign: below a thousandth the order of magnitude is what counts."""
+    return f"= {p:.3f}" if p >= 0.001 else f"= {p:.0e}"
+
+
+def flops_text(flops: float) -> str:
+    """FLOPs for people, "-" where there were none."""
+    return format_flops(flops) if flops else "-"
+
+
+def config_text(config: Mapping[str, Any]) -> str:
+    """A config on one line: choices of the branch taken go by their last names, demo sets are counted."""
+    parts = []
+    for name, value in sorted(config.items(), key=lambda item: item[0].count(".")):
+        short = _short_name(name, config)
+        shown = str(len(value)) if isinstance(value, (list, tuple)) else f"{value:g}" if _real(value) else str(value)
+        parts.append(f"{short}={shown}")
+    return " ".join(parts)
+
+
+def _short_name(name: str, config: Mapping[str, Any]) -> str:
+    """`draft.Predict.demos` as `demos` where draft is Predict and no other choice is called so."""
+    last = name.rsplit(".", 1)[-1]
+    return name if sum(other.rsplit(".", 1)[-1] == last for other in config) > 1 else last
+
+
+def _real(value: Any) -> bool:
+    return isinstance(value, float)

@@ -1,0 +1,141 @@
+"""`flopwise run`: answer queries with an artifact."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .words import Commands, add_command, add_engine, make_engine, say
+
+if TYPE_CHECKING:
+    from ..compiler.artifact import Loaded
+    from ..pipeline import Pipeline
+
+_MORE = "One query gives its outputs as a JSON object, rows give one such object a line, in their order."
+
+
+def add(commands: Commands) -> None:
+    """Add the command and its arguments."""
+    parser = add_command(commands, "run", run, "answer queries with an artifact", _MORE)
+    parser.add_argument("artifact", metavar="ARTIFACT", help="the folder or zip")
+    add_engine(parser, False, "what generates; by default the model that the artifact was made for")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--input", metavar="NAME=VALUE", action="append", help="an input of one query; once for each")
+    what.add_argument("--rows", metavar="FILE", help="a query a row: .jsonl, .csv or .parquet, or - for JSONL on stdin")
+    parser.add_argument("-o", "--output", metavar="FILE", help=".jsonl or .csv instead of standard output")
+    parser.add_argument("--trace", action="store_true", help="also what was asked and answered, with tokens and FLOPs")
+
+
+def run(args: Namespace) -> int:
+    """Run one query or many; 1 where one failed."""
+    from ..api import load
+    from ..compiler.artifact import read
+    from ..errors import PipelineFailure
+    from .rows import check_ending, read_input, read_rows, writer
+
+    check_ending(args.output)
+    sys.path.append(os.getcwd())  # as python does: host functions beside the caller are found
+    found = read(Path(args.artifact))
+    schema = found.graph.schema
+    rows = read_input(args.input, schema) if args.input else read_rows(args.rows, schema)
+    with closing(make_engine(args.engine or _engine_of(found))) as engine, writer(args.output) as out:
+        pipeline = load(args.artifact, engine)
+        try:
+            if args.rows:
+                return _many(pipeline, rows, out, args.trace)
+            record = pipeline(**rows[0])
+        except PipelineFailure as error:
+            say(f"flopwise: the query failed: {error}")
+            _show_trace(args, error.trace)
+            return 1
+        finally:
+            pipeline.close()
+        out.put(_outputs(record, pipeline))
+        _show_trace(args, record.trace)
+    return 0
+
+
+def _engine_of(found: Loaded) -> str:
+    """The engine that an artifact was made for, where its name alone says which."""
+    from ..errors import EngineError
+
+    provenance = found.facts["provenance"]
+    if provenance.get("engine") != "OpenVinoEngine":
+        raise EngineError(f"artifact {str(found.path)!r}: its engine cannot be made from a name; say which with --engine")
+    return f"openvino:{provenance['model']}"
+
+
+def _many(pipeline: Pipeline[Any, Any], rows: list[dict[str, Any]], out: Any, trace: bool) -> int:
+    """Run the rows; each is written as soon as those before it are, and what had ended by a fault is."""
+    ended: dict[int, Any] = {}
+    failed = written = 0
+
+    def end(index: int, result: Any) -> None:
+        nonlocal failed, written
+        ended[index] = result
+        while written in ended:
+            now = ended.pop(written)
+            failed += _is_failed(now)
+            out.put(_row(rows[written], now, pipeline, trace))
+            written += 1
+
+    pipeline.batch(rows, on_row=end)
+    if failed:
+        say(f"flopwise: {failed} of {len(rows)} rows failed; their `error` says why")
+    return 1 if failed else 0
+
+
+def _row(row: dict[str, Any], result: Any, pipeline: Pipeline[Any, Any], trace: bool) -> dict[str, Any]:
+    """A row with its outputs, under `predicted_` names where it has such columns, such as labels, already."""
+    outputs = {"error": result.reason} if _is_failed(result) else _outputs(result, pipeline)
+    shown = {f"predicted_{k}" if k in row else k: v for k, v in outputs.items()}
+    return {**row, **shown, **({"trace": _trace(result.trace)} if trace else {})}
+
+
+def _is_failed(result: Any) -> bool:
+    from ..pipeline import Failed
+
+    return isinstance(result, Failed)
+
+
+def _outputs(record: Any, pipeline: Pipeline[Any, Any]) -> dict[str, Any]:
+    from ..ir.types import jsonable
+
+    return {name: jsonable(getattr(record, name)) for name in pipeline.plan.graph.schema.output_names}
+
+
+def _trace(trace: Any) -> dict[str, Any]:
+    asked = [
+        {
+            "node": r.node,
+            "prompt": trace.decode(r.ids),
+            "outputs": list(r.outputs),
+            "prompt_tokens": len(r.ids),
+            "cached_tokens": r.cached,
+            "completion_tokens": r.completion,
+            "flops": r.flops,
+        }
+        for r in trace.requests
+    ]
+    failures = [{"node": f.node, "reason": f.reason} for f in trace.failures]
+    return {"requests": asked, "failures": failures, "flops": trace.flops, "bound": trace.bound}
+
+
+def _show_trace(args: Namespace, trace: Any) -> None:
+    """The trace of one query, for people."""
+    from ..ir.flops import format_flops
+
+    if not args.trace or trace is None:
+        return
+    for r in trace.requests:
+        say(f"\n{r.node}: {len(r.ids)} prompt tokens, {r.cached} of them resident, {r.completion} generated, "
+            f"{format_flops(r.flops)}")  # fmt: skip
+        for text in (trace.decode(r.ids), *r.outputs):
+            say("\n".join(f"  | {line}" for line in text.splitlines()) + "\n")
+    for failure in trace.failures:
+        say(f"failed: {failure.node}: {failure.reason}")
+    say(f"{format_flops(trace.flops)} in all, at most {format_flops(trace.bound)} allowed")

@@ -1,0 +1,77 @@
+"""The live view of a search on a terminal: a few lines that are drawn over."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from ..ir.flops import format_flops
+from .progress import Progress, duration
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+REDRAWS_PER_SECOND = 2
+_BAR = 32  # columns
+_STAGES = {"demos": "making demos", "race": "racing configs", "holdout": "meeting the holdout", "done": "done"}
+
+
+class LiveView:
+    """Draws the latest state of a search; the last one stays on the screen.
+
+    Args:
+        stream: A terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._began = time.monotonic()
+        self._latest: Progress | None = None
+        self._live = Live(
+            get_renderable=self._drawn,
+            console=Console(file=stream, highlight=False),
+            refresh_per_second=REDRAWS_PER_SECOND,
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        self._latest = progress
+
+    def _drawn(self) -> Any:
+        return self._table(self._latest) if self._latest is not None else ""
+
+    def _table(self, progress: Progress) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        took = duration(time.monotonic() - self._began)
+        table.add_row("search", f"{_STAGES[progress.stage]}, {progress.configs} configs, {took}")
+        table.add_row("best", f"{progress.best} on {progress.best.n} of dev" if progress.best else "no score yet")
+        table.add_row("spent", _spent(progress))
+        table.add_row("reused", f"{progress.reused:.0%} of prompt tokens")
+        # A config's name may hold square brackets, which are no markup.
+        table.add_row("now", Text(progress.running, overflow="ellipsis", no_wrap=True))
+        table.columns[0].style = "dim"
+        return table
+
+
+def _spent(progress: Progress) -> Any:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    if progress.cap is None:
+        return format_flops(progress.spent)
+    left = f", {duration(progress.seconds_left)} left at most" if progress.seconds_left else ""
+    row = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=progress.cap, completed=progress.spent, width=_BAR)
+    row.add_row(bar, f"{format_flops(progress.spent)} of {format_flops(progress.cap)}{left}")
+    return row

@@ -1,0 +1,162 @@
+"""The static bound: no query of any program, in any config, whatever the model says, costs more than its plan says."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flopwise.compiler.passes.specialise import open_values, specialise
+from flopwise.errors import BudgetError
+from flopwise.ir.choices import Categorical, DemoSet, Integer, Real
+from flopwise.ir.flops import FlatCost
+from flopwise.ir.record import Failure
+from flopwise.modules.program import trace
+
+from ..programs import PROGRAMS, SHAPE, Judged, Program, Ready, Solver, Telling, ready
+
+GRAPHS = {program: trace(program()) for program in PROGRAMS}
+SHORT = {"question": 4}
+QUESTIONS = ("", "2+2?", "How many legs do seven spiders have?", "x" * 60)
+
+
+@st.composite
+def configs(draw: Any, program: type[Program]) -> dict[str, Any]:
+    """A config with every choice that is live in it."""
+    graph, config = GRAPHS[program], {}
+    while live := open_values(specialise(graph, config)):
+        var = live[0]
+        match var.domain:
+            case Categorical(labels):
+                config[var.name] = draw(st.sampled_from(labels))
+            case Integer(low, high):
+                config[var.name] = draw(st.integers(low, high))
+            case Real(low, high):
+                config[var.name] = draw(st.sampled_from([low, (low + high) / 2, high]))
+            case DemoSet():
+                config[var.name] = ()
+    return config
+
+
+def sayings(seed: int, stubborn: int) -> Callable[[str, int], str]:
+    """A model that runs on and on in `stubborn` of ten replies, and else says a number or a program that gives one."""
+
+    def say(prompt: str, index: int) -> str:
+        roll = zlib.crc32(f"{seed}/{index}/{prompt}".encode())
+        if roll % 10 < stubborn:
+            return "ramble " * 400
+        number = str(roll // 10 % 20 - 2)
+        if prompt.endswith("Answer:") or "and nothing else" in prompt.rsplit("<|im_start|>user", 1)[-1]:
+            return number
+        return (f"answer = {number}", number, "", "word word", f"answer = {number}\n```")[roll // 200 % 5]
+
+    return say
+
+
+@st.composite
+def cases(draw: Any) -> tuple[Ready, dict[str, Any]]:
+    program = draw(st.sampled_from(PROGRAMS))
+    config = draw(configs(program))
+    settings = {
+        "cost": draw(st.sampled_from([SHAPE, FlatCost(1.0)])),
+        "block": draw(st.sampled_from([1, 7, 16, 32])),
+        "caps": {"question": draw(st.sampled_from([60, 64, 96]))},
+    }
+    say = sayings(draw(st.integers(0, 1000)), draw(st.sampled_from([0, 3, 8, 10])))
+    row = {"question": draw(st.sampled_from(QUESTIONS))}
+    free = ready(program(), say, config, **settings)
+    tightness = draw(st.sampled_from([None, 0.0, 0.1, 0.5, 1.0]))
+    if tightness is None:
+        return free, row
+    least, worst = free.plan.least, free.plan.worst
+    return ready(program(), say, config, cap=least + tightness * (worst - least), **settings), row
+
+
+@settings(max_examples=300)
+@given(cases())
+def test_no_run_exceeds_its_bound(case: tuple[Ready, dict[str, Any]]) -> None:
+    pipeline, row = case
+    plan = pipeline.plan
+    assert 0 < plan.least <= plan.worst
+    run = pipeline.run(**row)
+    assert run.trace.flops <= plan.bound * (1 + 1e-12)
+    assert run.trace.flops == pytest.approx(sum(r.flops for r in run.trace.requests))
+    for asked in run.trace.requests:
+        assert len(asked.ids) <= plan.prompts[asked.node].most
+        assert asked.flops <= plan.bounds[asked.node].worst * (1 + 1e-12)
+
+
+def drawn(pipeline: Ready, node: str) -> int:
+    run = pipeline.run(question="2+2?")
+    assert run.trace.flops <= pipeline.plan.bound
+    return sum(r.node.endswith(node) for r in run.trace.requests)
+
+
+def test_a_cap_means_fewer_samples_and_a_higher_one_never_fewer() -> None:
+    free = ready(Telling(), "story " * 99, caps=SHORT).plan
+    counts = []
+    for part in range(11):
+        cap = free.least + part / 10 * (free.worst - free.least)
+        counts.append(drawn(ready(Telling(), "story " * 99, cap=cap, caps=SHORT), "reason"))
+    assert counts[0] == 1 and counts[-1] == 3  # the required trip always, every trip where the worst case fits
+    assert counts == sorted(counts)
+
+
+def test_what_short_answers_leave_over_buys_further_samples() -> None:
+    free = ready(Telling(), "story " * 99, caps=SHORT).plan
+    cap = free.least + 0.6 * (free.worst - free.least)
+    assert drawn(ready(Telling(), "story " * 99, cap=cap, caps=SHORT), "reason") == 2
+    assert drawn(ready(Telling(), "short", cap=cap, caps=SHORT), "reason") == 3
+
+
+def test_a_record_is_only_drawn_where_judging_it_is_covered_too() -> None:
+    config = {"n": 5, "draft.sample.temperature": 1.0}
+    free = ready(Judged(), "7", config).plan
+    for part in range(0, 11):
+        pipeline = ready(Judged(), sayings(part, 10), config, cap=free.least + part / 10 * (free.worst - free.least))
+        run = pipeline.run(question="2+2?")
+        nodes = [r.node for r in run.trace.requests]
+        drafts, critiques = nodes.count("draft.sample/draft.answer"), nodes.count("map.each/again.critique")
+        parsed = drafts - sum(f.node == "draft.sample/draft.record" for f in run.trace.failures)
+        assert critiques == parsed  # each draft that could be read was mended
+        assert run.trace.flops <= pipeline.plan.bound
+
+
+def test_a_cap_below_the_least_is_refused_with_both_amounts() -> None:
+    least = ready(Solver(), "7").plan.least
+    with pytest.raises(BudgetError, match=r"Solver.*needs at least .* more than the per-query budget of"):
+        ready(Solver(), "7", cap=least * 0.99)
+    assert ready(Solver(), "7", cap=least).run(question="2+2?").trace.flops <= least
+
+
+def test_a_budget_needs_a_model_whose_cost_is_known() -> None:
+    with pytest.raises(BudgetError, match="flops_per_token"):
+        ready(Solver(), "7", cost=None, cap=1e9)
+    assert ready(Solver(), "7", cost=None).plan.worst == 0
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 5, 8, 16, 32, 64])
+@pytest.mark.parametrize("length", range(0, 33, 4))
+def test_shorter_values_that_end_inside_a_block_cost_no_more_than_the_longest(block: int, length: int) -> None:
+    config = {"draft": "ChainOfThought", "n": 1, "judge": "off"}
+    pipeline = ready(Solver(), lambda p, i: "7" if p.endswith("Answer:") else "y" * length, config, block=block)
+    run = pipeline.run(question="x" * length)
+    for asked in run.trace.requests:
+        assert asked.flops <= pipeline.plan.bounds[asked.node].worst
+
+
+def test_repairs_of_programs_that_keep_failing_stay_within_their_bound() -> None:
+    config = {"draft": "ProgramOfThought", "n": 3, "judge": "off"}
+    pipeline = ready(Solver(), "nonsense " * 99, config, caps=SHORT)
+    run = pipeline.run(question="2+2?")
+    nodes = [r.node for r in run.trace.requests]
+    assert isinstance(run.result, Failure)
+    assert sum(n.endswith("rewrite") for n in nodes) == 3  # one round each
+    assert run.trace.flops <= pipeline.plan.worst
+    least = pipeline.plan.least
+    tight = ready(Solver(), "nonsense " * 99, config, caps=SHORT, cap=least).run(question="2+2?")
+    assert tight.trace.flops <= least < run.trace.flops

@@ -1,0 +1,91 @@
+"""A small task on the scripted engine for tests of the search: sums, which programs get right more often than words.
+
+Run as a script it compiles in a process of its own: `additions.py STUDY ASKED_LOG [SECONDS_PER_REPLY]`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flopwise as fw
+from flopwise.backends.engines.scripted import ScriptedSettings
+from flopwise.ir.request import GenerateRequest
+
+
+class Add(fw.Signature):
+    """Add the numbers."""
+
+    question: str = fw.Input()
+    answer: int = fw.Output()
+
+
+class Adder(fw.Program):
+    draft = fw.choice(fw.Predict(Add), fw.ChainOfThought(Add), fw.ProgramOfThought(Add))
+    n = fw.integer(1, 8, log=True)
+
+    def forward(self, question: str) -> Add:
+        return fw.vote(fw.sample(self.draft, n=self.n)(question=question), field="answer")
+
+
+def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    pairs = [(a, b) for a in range(10, 60) for b in range(10, 60)]
+    random.Random(seed).shuffle(pairs)
+    return [{"question": f"What is {a} plus {b}?", "answer": a + b} for a, b in pairs[:count]]
+
+
+def say(prompt: str, index: int) -> str:
+    """Right in 40% of direct answers, 60% of reasoned ones, 80% of programs; the same for the same prompt."""
+    a, b = (int(x) for x in re.findall(r"(\d+) plus (\d+)", prompt)[-1])
+    luck = int(hashlib.sha256(f"{prompt}{index}".encode()).hexdigest(), 16) % 100
+    end = prompt.rstrip()
+    if end.endswith("```python"):
+        return f"answer = {a} + {b}{'' if luck < 80 else ' + 1'}"
+    if end.endswith("Answer:"):
+        return f" {a + b if luck < 60 else a + b + 1}"
+    asked = prompt.rsplit("Question:", 1)[0]
+    return "Let me add them." if "step by step" in asked else str(a + b if luck < 40 else a + b + 1)
+
+
+def engine(
+    latency: Callable[[Any], Any] | None = None, fail: Callable[[Any], Exception | None] | None = None
+) -> fw.ScriptedEngine:
+    return fw.ScriptedEngine(say, settings=ScriptedSettings(latency=latency, fail=fail))
+
+
+BUDGET = fw.Budget(per_query="4 GFLOP", search="1 TFLOP")
+
+
+def search(study: Path | None, using: Any, **changes: Any) -> Any:
+    given: dict[str, Any] = {"dev": rows(80), "metric": fw.exact_match("answer"), "budget": BUDGET, "progress": False}
+    given |= changes
+    return fw.compile(Adder(), engine=using, study=study, **given)
+
+
+def main(study: str, log: str, seconds: str = "0") -> None:
+    """Compile, noting each sample that the engine is asked for on a line of the log before it is answered."""
+    lines = open(log, "a", buffering=1, encoding="utf-8")  # noqa: SIM115 - kept open until the process is killed
+
+    async def note(request: Any) -> None:
+        if isinstance(request, GenerateRequest):
+            digest = hashlib.sha256(repr((request.ids, request.decoding, request.stream)).encode()).hexdigest()
+            for i in range(request.n):
+                lines.write(f"{digest} {request.first_index + i}\n")
+        await asyncio.sleep(float(seconds))
+
+    found = search(Path(study), engine(note))
+    report = found.report
+    plain = {k: report[k] for k in ("holdout", "dev", "flops_per_query", "front", "bound")}
+    tried = [{k: row[k] for k in ("config", "score", "examples", "status")} for row in report["tried"]]
+    print(json.dumps({"config": dict(found.config), "tried": tried, "spent": report["spent"]["spent"], **plain}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,193 @@
+"""The search as a whole, on the scripted engine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flopwise as fw
+from flopwise.backends.engines.scripted import ScriptedSettings
+from flopwise.optimizers.cells import CellStore
+from flopwise.optimizers.race import Limits
+
+from . import additions
+
+
+def test_finds_the_better_technique_and_says_by_how_much() -> None:
+    found = additions.search(None, additions.engine())
+    report = found.report
+    assert found.config["draft"] == "ProgramOfThought"
+    assert report["holdout"]["gain"]["difference"]["low"] > 0
+    assert report["holdout"]["score"]["mean"] > report["holdout"]["baseline"]["mean"]
+    assert found(question="What is 20 plus 30?").answer == 50
+
+
+def test_no_cap_is_ever_exceeded(tmp_path: Path) -> None:
+    found = additions.search(tmp_path / "study", additions.engine())
+    assert found.report["spent"]["spent"] <= additions.BUDGET.search
+    store = CellStore(tmp_path / "study" / "cells.db")
+    cells = [c for row in found.report["tried"] for c in store.details("dev", _key(row["config"])).values()]
+    assert len(cells) > 100
+    assert all(c["flops"] <= c["bound"] <= additions.BUDGET.per_query for c in cells)
+    store.close()
+
+
+def _key(config: dict[str, Any]) -> str:
+    from flopwise.ir.choices import config_key
+
+    return config_key({k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+
+
+def test_a_small_search_budget_still_gives_a_result_inside_it() -> None:
+    found = additions.search(None, additions.engine(), budget=fw.Budget("4 GFLOP", "8 GFLOP"))
+    assert found.report["spent"]["spent"] <= 8e9
+    assert found(question="What is 20 plus 30?").answer in (50, 51)
+
+
+def test_demos_come_from_train_only(tmp_path: Path) -> None:
+    train, dev, holdout = additions.rows(40, 1), additions.rows(90, 2)[40:], additions.rows(140, 3)[90:]
+    seen = {r["question"] for r in train}
+    dev, holdout = ([r for r in s if r["question"] not in seen] for s in (dev, holdout))
+    dev = [r for r in dev if r["question"] not in {h["question"] for h in holdout}]
+    using = additions.engine()
+    additions.search(None, using, train=train, dev=dev, holdout=holdout)
+    shown = [q for a in using.asked for q in using.tokenizer.decode(a.ids).split("Question: ")[1:-1]]
+    assert shown
+    assert {q.split("?")[0] + "?" for q in shown} <= seen
+
+
+def test_a_killed_search_ends_as_an_undisturbed_one_and_asks_nothing_committed_twice(tmp_path: Path) -> None:
+    calm = _finish(tmp_path / "calm", tmp_path / "calm.log")
+    chance = random.Random(7)
+    for _ in range(4):
+        _kill(tmp_path / "hurt", tmp_path / "hurt.log", after=chance.uniform(2.0, 4.0))
+    hurt = _finish(tmp_path / "hurt", tmp_path / "hurt.log")
+    assert {k: hurt[k] for k in calm if k != "spent"} == {k: calm[k] for k in calm if k != "spent"}
+    asked = Counter((tmp_path / "hurt.log").read_text().splitlines())
+    once = Counter((tmp_path / "calm.log").read_text().splitlines())
+    assert set(asked) >= set(once)
+    # What was in flight at a kill is asked again and charged; at most a batch of it each time.
+    again = sum(n - once[k] for k, n in asked.items() if n > max(once[k], 1))
+    assert again <= 4 * ScriptedSettings().in_flight
+    assert hurt["spent"] >= calm["spent"]
+
+
+def _command(study: Path, log: Path) -> list[str]:
+    return [sys.executable, "-m", "tests.optimizers.additions", str(study), str(log), "0.005"]
+
+
+def _finish(study: Path, log: Path) -> dict[str, Any]:
+    done = subprocess.run(_command(study, log), capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def _kill(study: Path, log: Path, after: float) -> None:
+    """Kill -9 a search once it has run for a while and has asked something."""
+    before = log.stat().st_size if log.exists() else 0
+    began = time.monotonic()
+    with subprocess.Popen(_command(study, log), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            asked = log.exists() and log.stat().st_size > before
+            if asked and time.monotonic() - began > after:
+                os.kill(process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+
+
+def test_an_engine_that_dies_loses_nothing(tmp_path: Path) -> None:
+    asked = 0
+
+    def die(_: Any) -> Exception | None:
+        nonlocal asked
+        asked += 1
+        return fw.EngineError("the engine died") if asked > 600 else None
+
+    with pytest.raises(fw.EngineError, match="died"):
+        additions.search(tmp_path / "study", additions.engine(fail=die))
+    again = additions.engine()
+    found = additions.search(tmp_path / "study", again)
+    calm = additions.engine()
+    reference = additions.search(None, calm)
+    assert dict(found.config) == dict(reference.config)
+    assert again.requests < calm.requests
+
+
+def test_a_study_of_something_else_is_refused(tmp_path: Path) -> None:
+    small = Limits(configs=2)
+    additions.search(tmp_path / "study", additions.engine(), limits=small)
+    with pytest.raises(fw.StudyError, match="data"):
+        additions.search(tmp_path / "study", additions.engine(), dev=additions.rows(60), limits=small)
+
+
+def test_optuna_reads_the_trials(tmp_path: Path) -> None:
+    import optuna
+
+    found = additions.search(tmp_path / "study", additions.engine())
+    study = optuna.load_study(study_name="flopwise", storage=f"sqlite:///{tmp_path / 'study' / 'optuna.db'}")
+    assert len(study.trials) == len(found.report["tried"]) + len(found.report["refused"])
+    assert study.best_value == pytest.approx(max(r["score"]["mean"] for r in found.report["tried"]), abs=0.02)
+
+
+def test_weights_of_an_ensemble_are_fitted_on_dev() -> None:
+    class Mixed(fw.Program):
+        team = fw.Ensemble(
+            fw.Predict(additions.Add, demos=()),
+            fw.ProgramOfThought(additions.Add, demos=()),
+            fw.ChainOfThought(additions.Add, demos=()),
+            weights="fit",
+        )
+
+        def forward(self, question: str) -> additions.Add:
+            return self.team(question=question)
+
+    found = fw.compile(
+        Mixed(), dev=additions.rows(80), metric=fw.exact_match("answer"), engine=additions.engine(),
+        budget=additions.BUDGET, progress=False,
+    )  # fmt: skip
+    weights = next(n.attrs.weights for n in found.plan.graph.nodes if n.op == "gather")
+    assert weights[1] == max(weights)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"dev": []}, fw.DataError, "dev"),
+        ({"dev": [{"question": "What is 1 plus 1?"}]}, fw.DataError, "answer"),
+        ({"dev": [{"question": "What is 1 plus 1?", "answer": "two"}]}, fw.DataError, "answer"),
+        ({"holdout": additions.rows(80)[:10]}, fw.DataError, "holdout"),
+        ({"budget": fw.Budget("1 FLOP", "1 TFLOP")}, fw.BudgetError, "per-query budget"),
+        ({"budget": fw.Budget(None, "1 MFLOP")}, fw.BudgetError, "search"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_asked(changes: dict[str, Any], error: Any, says: str) -> None:
+    using = additions.engine()
+    with pytest.raises(error, match=says):
+        additions.search(None, using, **changes)
+    assert using.requests == 0
+
+
+def test_a_metric_that_raises_is_named_with_its_example() -> None:
+    def broken(example: Any, prediction: Any) -> bool:
+        raise ZeroDivisionError("oh")
+
+    with pytest.raises(fw.MetricError, match=r"broken.*oh"):
+        additions.search(None, additions.engine(), metric=broken)
+
+
+def test_an_engine_without_known_flops_is_refused_a_budget() -> None:
+    using = fw.ScriptedEngine(additions.say, settings=ScriptedSettings(cost=None))
+    with pytest.raises(fw.BudgetError, match="FLOPs per token"):
+        additions.search(None, using)
