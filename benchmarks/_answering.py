@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 SIGNATURE = "question -> answer: int"
@@ -54,13 +54,14 @@ def engine_batch() -> Batch:
     return batch
 
 
-def dspy_batch(engine: bool) -> tuple[Batch, AbstractContextManager[Any]]:
-    """A batch through `dspy.Predict`, called from ordinary code, cache off, and the context it must run in.
+def dspy_batch(engine: bool) -> Batch:
+    """A batch through `dspy.Predict`, called as ordinary code calls it, cache off.
 
     Args:
         engine: Answer through `dspy.LM(engine=...)`, the interface that DSPy recommends; else through a subclass of
             `dspy.BaseLM`.
     """
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or it asks the network for prices at import
     import dspy
 
     warnings.filterwarnings("ignore", module="dspy")
@@ -68,10 +69,11 @@ def dspy_batch(engine: bool) -> tuple[Batch, AbstractContextManager[Any]]:
     predict = dspy.Predict(SIGNATURE)
 
     async def batch(questions: list[str]) -> None:
-        for question in questions:
-            assert predict(question=question).answer == ANSWER
+        with dspy.context(lm=lm):
+            for question in questions:
+                assert predict(question=question).answer == ANSWER
 
-    return batch, dspy.context(lm=lm)
+    return batch
 
 
 _SAID = f"[[ ## answer ## ]]\n{ANSWER}\n\n[[ ## completed ## ]]"

@@ -39,12 +39,9 @@ engine = fw.ScriptedEngine(default="42")
 print(fw.lower(fw.Predict("question -> answer: int"), engine=engine)(question="What is 6 times 7?").answer, flush=True)
 """
 _PEER_FIRST = """
-import dspy
-from benchmarks._answering import dspy_batch
 import asyncio
-batch, context = dspy_batch(engine=True)
-with context:
-    asyncio.run(batch(["What is 6 times 7?"]))
+from benchmarks._answering import dspy_batch
+asyncio.run(dspy_batch(engine=True)(["What is 6 times 7?"]))
 print(42, flush=True)
 """
 
@@ -128,17 +125,8 @@ def _arms(stack: ExitStack, peer: bool) -> dict[str, Batch]:
         stack.callback(close)
     if peer:
         for name, engine in (("dspy", True), ("dspy, BaseLM", False)):
-            batch, context = dspy_batch(engine)
-            arms[name] = _within(context, batch)
+            arms[name] = dspy_batch(engine)
     return arms
-
-
-def _within(context: Any, batch: Batch) -> Batch:
-    async def inside(questions: list[str]) -> None:
-        with context:
-            await batch(questions)
-
-    return inside
 
 
 async def _timed(batch: Batch, questions: list[str]) -> tuple[float, float]:
@@ -168,11 +156,10 @@ def _starts(times: int, peer: bool) -> dict[str, list[float]]:
 
 def _start(code: str) -> float:
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    command = [sys.executable, "-W", "ignore", "-c", code]
     begun = time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", code], cwd=_ROOT, env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+    with subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         seconds = time.perf_counter() - begun

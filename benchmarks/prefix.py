@@ -15,8 +15,9 @@ import argparse
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,9 @@ _KNOWN_SIZES = ((1, 320), (1, 320), (1, 960), (1, 1312), (12, 64), (24, 96))
 _TARGETS = (Target("ratio_to_tree", 1.05), Target("speedup", 6, at_most=False))
 
 
+Way = Callable[["Engine", list["TokenIds"]], Awaitable["Burst"]]
+
+
 @dataclass(frozen=True)
 class Burst:
     """Prompts that were sent at once, one token each.
@@ -49,6 +53,7 @@ class Burst:
         computed: Those the engine had to compute, by the tree; None where no tree was asked.
         ideal: Those that are distinct, in whole blocks, and the rest of each prompt.
         warmups: Prefixes computed ahead.
+        by_clock: Tokens that can have been computed in that time.
     """
 
     how: str
@@ -58,9 +63,10 @@ class Burst:
     computed: int | None
     ideal: int
     warmups: int = 0
+    by_clock: float = 0.0
 
-    def by_clock(self, speed: tuple[float, float]) -> float:
-        """Tokens that the engine can have computed in this time, at (seconds a prompt, seconds a token)."""
+    def tokens_at(self, speed: tuple[float, float]) -> float:
+        """Tokens that can be computed in its time, at (seconds a prompt, seconds a token)."""
         return (self.seconds - speed[0] * (self.prompts + self.warmups)) / speed[1]
 
 
@@ -94,40 +100,37 @@ async def _measure(
 ) -> Report:
     salts = random.Random(time.time_ns())  # not seeded: a salt seen before would not be cold
     chosen = choose_shots(engine.tokenizer, train, shots)
-    known = [(n, size, await _known(engine, n, size, salts)) for n, size in _KNOWN_SIZES][1:]
-    speed = fit(known)
-    ways: list[Callable[[list[TokenIds]], Awaitable[Burst]]] = [
-        lambda prompts: batch(engine, native, prompts), lambda prompts: gather(engine, prompts),
-        lambda prompts: scheduled(engine, prompts),
-    ]  # fmt: skip
+    ways: dict[str, Way] = {"batch": partial(batch, native), "gather": gather, "scheduled": scheduled}
+    known = {how: await _known(engine, ways[how], salts) for how in ("batch", "gather")}
+    speeds = {how: fit(sizes) for how, sizes in known.items()}
     bursts: list[Burst] = []
     for round_ in range(rounds):
-        for way in ways[:: -1 if round_ % 2 else 1]:
+        for how in list(ways)[:: -1 if round_ % 2 else 1]:
             prompts = prompts_of(engine.tokenizer, f"{salts.getrandbits(64):016x}", chosen, questions)
-            bursts.append(await way(prompts))
+            burst = await ways[how](engine, prompts)
+            bursts.append(replace(burst, by_clock=burst.tokens_at(speeds.get(how, speeds["gather"]))))
     raw = {
         "model": engine.model.name,
         "fingerprint": engine.model.fingerprint,
-        "known_prefills": [{"prompts": n, "tokens": size, "seconds": s} for n, size, s in known],
-        "seconds_per_prompt": speed[0],
-        "seconds_per_token": speed[1],
-        "bursts": [{**asdict(b), "computed_by_clock": b.by_clock(speed)} for b in bursts],
+        "known_prefills_prompts_tokens_seconds": known,
+        "seconds_a_prompt_and_a_token": speeds,
+        "bursts": [asdict(b) for b in bursts],
     }
-    return Report(_figures(bursts, speed), _rows(bursts, speed), raw, _TARGETS, (_SEED,))
+    return Report(_figures(bursts, speeds), _rows(bursts), raw, _TARGETS, (_SEED,))
 
 
-def _rows(bursts: Sequence[Burst], speed: tuple[float, float]) -> list[dict[str, Any]]:
+def _rows(bursts: Sequence[Burst]) -> list[dict[str, Any]]:
     return [
         {
             "how": b.how, "seconds": b.seconds, "prompts": b.prompts, "tokens": b.tokens, "distinct": b.ideal,
             "warm-ups": b.warmups, "computed, by the tree": "" if b.computed is None else b.computed,
-            "computed, by the clock": round(b.by_clock(speed)),
+            "computed, by the clock": round(b.by_clock),
         }
         for b in bursts
     ]  # fmt: skip
 
 
-def _figures(bursts: Sequence[Burst], speed: tuple[float, float]) -> dict[str, Any]:
+def _figures(bursts: Sequence[Burst], speeds: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
     ways = {how: [b for b in bursts if b.how == how] for how in ("batch", "gather", "scheduled")}
     seconds = {how: median(b.seconds for b in made) for how, made in ways.items()}
     figures = {
@@ -139,8 +142,9 @@ def _figures(bursts: Sequence[Burst], speed: tuple[float, float]) -> dict[str, A
         "tokens_sent": median(b.tokens for b in bursts),
         "tokens_distinct": median(b.ideal for b in ways["scheduled"]),
         "tokens_computed": median(b.computed or 0 for b in ways["scheduled"]),
-        **{f"tokens_by_clock_{how}": median(b.by_clock(speed) for b in made) for how, made in ways.items()},
-        "tokens_per_second": 1 / speed[1],
+        **{f"tokens_by_clock_{how}": median(b.by_clock for b in made) for how, made in ways.items()},
+        "tokens_per_second": 1 / speeds["gather"][1],
+        "tokens_per_second_batch": 1 / speeds["batch"][1],
     }
     return {name: round(value, 4) for name, value in figures.items()}
 
@@ -180,7 +184,7 @@ def distinct_tokens(prompts: Sequence[TokenIds], block: int) -> int:
     return computed
 
 
-async def batch(engine: Engine, native: NativeBatch, prompts: Sequence[TokenIds]) -> Burst:
+async def batch(native: NativeBatch, engine: Engine, prompts: Sequence[TokenIds]) -> Burst:
     """All prompts to OpenVINO's own pipeline in one call; the engine only lends its block size."""
     started = time.perf_counter()
     await asyncio.to_thread(native.first_tokens, prompts)
@@ -217,11 +221,14 @@ def _burst(
     return Burst(how, seconds, len(prompts), sum(map(len, prompts)), computed, ideal, warmups)
 
 
-async def _known(engine: Engine, count: int, size: int, salts: random.Random) -> float:
-    """Seconds to compute `count` prompts of `size` tokens that share nothing."""
-    words = engine.tokenizer.encode(" ".join(str(salts.getrandbits(32)) for _ in range(count * size)))
-    prompts = [words[i * size : (i + 1) * size] for i in range(count)]
-    return (await gather(engine, prompts)).seconds
+async def _known(engine: Engine, way: Way, salts: random.Random) -> list[tuple[int, int, float]]:
+    """(prompts, tokens of each, seconds) of prefills that share nothing."""
+    known = []
+    for count, size in _KNOWN_SIZES:
+        words = engine.tokenizer.encode(" ".join(str(salts.getrandbits(32)) for _ in range(count * size)))
+        burst = await way(engine, [words[i * size : (i + 1) * size] for i in range(count)])
+        known.append((count, size, burst.seconds))
+    return known[1:]
 
 
 def fit(known: Sequence[tuple[int, int, float]]) -> tuple[float, float]:

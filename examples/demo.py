@@ -90,7 +90,9 @@ def main() -> None:
 
             heading("3. Save: an artifact is a folder of text")
             plain = fw.lower(fw.Predict(Solve), engine=engine, data=sets["dev"] + sets["test"])
-            artifacts = {"compiled": compiled.save(folder / "solver.fw"), "plain prompt": plain.save(folder / "plain.fw")}
+            artifacts = {"compiled": folder / "solver.fw", "plain prompt": folder / "plain.fw"}
+            compiled.save(artifacts["compiled"])
+            plain.save(artifacts["plain prompt"])
         for file in sorted(p for p in artifacts["compiled"].rglob("*") if p.is_file()):
             print(f"  {file.relative_to(folder)}  {file.stat().st_size:,} bytes")
 
@@ -104,7 +106,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Compile a small solver, and see by how much it beats the plain prompt.")
+    parser = argparse.ArgumentParser(description="Compile a small solver and test it against the plain prompt.")
     parser.add_argument("--quick", action="store_true", help="smaller sets and a smaller search")
     parser.add_argument("--engine", default=ENGINE, help=f"another engine than {ENGINE}")
     parser.add_argument("--study", help="keep the search here, and go on with one that is here")

@@ -18,7 +18,7 @@ class Solver(fw.Program):
     """Which technique answers, and how many drafts vote, is left open."""
 
     draft = fw.choice(
-        fw.Predict(Solve),
+        fw.Predict(Solve, max_tokens=48),
         fw.ChainOfThought(Solve, max_tokens=256),
         fw.PlanAndSolve(Solve, max_tokens=256),
         fw.ProgramOfThought(Solve),

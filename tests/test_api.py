@@ -115,7 +115,7 @@ def test_an_engine_may_be_a_text() -> None:
 
 
 def test_a_bare_module_is_a_program() -> None:
-    pipeline = fw.lower(fw.ChainOfThought(Solve), engine=fw.ScriptedEngine({"Think": "Seven."}, default="7"))
+    pipeline = fw.lower(fw.ChainOfThought(Solve), engine=fw.ScriptedEngine({"Seven.": "7"}, default="Seven."))
     record = pipeline(question="3 + 4?")
     assert isinstance(record, Solve) and record.answer == 7
     text = fw.lower(fw.Predict("question -> answer: int, sure: bool"), engine=fw.ScriptedEngine(default=two))

@@ -49,13 +49,17 @@ def read_rows(source: str, schema: Schema) -> list[dict[str, Any]]:
 def _stdin() -> Iterator[dict[str, Any]]:
     for number, line in enumerate(sys.stdin, 1):
         if line.strip():
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise InputError(f"standard input, line {number}: not JSON ({error}): {line.strip()[:80]!r}") from error
-            if not isinstance(row, dict):
-                raise InputError(f"standard input, line {number}: a JSON object is needed, but got {line.strip()[:80]!r}")
-            yield row
+            yield _object(line, f"standard input, line {number}")
+
+
+def _object(line: str, place: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{place}: not JSON ({error}): {line.strip()[:80]!r}") from error
+    if not isinstance(row, dict):
+        raise InputError(f"{place}: a JSON object is needed, but got {line.strip()[:80]!r}")
+    return row
 
 
 def _typed(row: Mapping[str, Any], schema: Schema) -> dict[str, Any]:

@@ -65,7 +65,9 @@ def _engine_of(found: Loaded) -> str:
 
     provenance = found.facts["provenance"]
     if provenance.get("engine") != "OpenVinoEngine":
-        raise EngineError(f"artifact {str(found.path)!r}: its engine cannot be made from a name; say which with --engine")
+        raise EngineError(
+            f"artifact {str(found.path)!r}: its engine has no name to make it by; say which with --engine"
+        )
     return f"openvino:{provenance['model']}"
 
 

@@ -31,7 +31,10 @@ def run(args: Namespace) -> int:
     found = read(path)
     files = {n: b.decode("utf-8", "replace") for n, b in read_files(path).items() if n.startswith("prompts/")}
     prompts = {name.removeprefix("prompts/").removesuffix(".txt"): text for name, text in files.items()}
-    print(json.dumps(_parts(found, prompts), indent=2, ensure_ascii=False) if args.json else _text(found, prompts, args))
+    if args.json:
+        print(json.dumps(_parts(found, prompts), indent=2, ensure_ascii=False))
+    else:
+        print(_text(found, prompts, args))
     return 0
 
 

@@ -31,7 +31,8 @@ _PATTERNS = {
 # What a regular expression here does not say: such a type goes through JSON Schema.
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"}
 _BOUNDS |= {"pattern", "minItems", "maxItems", "uniqueItems", "prefixItems"}
-_CHARACTER = r'([^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})'
+# Of the numeric escapes only those that JSON cannot do without: of all of them, half a pair could come out.
+_CHARACTER = r'([^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u00[0-9a-fA-F]{2})'
 _STRING = f'"{_CHARACTER}*"'
 
 
@@ -88,7 +89,8 @@ def json_pattern(schema: dict[str, Any]) -> str | None:
 def _object(schema: dict[str, Any]) -> str | None:
     fields = schema.get("properties")
     if fields is None:
-        value = json_pattern(schema.get("additionalProperties") or {})
+        inner = schema.get("additionalProperties")
+        value = json_pattern(inner if isinstance(inner, dict) else {})
         return _repeated("{", value and f"{_STRING}: {value}", "}")
     pairs = []
     for name, inner in fields.items():

@@ -109,7 +109,8 @@ def _array(schema: dict[str, Any]) -> Any:
 
 def _object(schema: dict[str, Any]) -> Any:
     if "properties" not in schema:
-        return dict[str, annotation(schema.get("additionalProperties") or {})]  # type: ignore[misc]
+        inner = schema.get("additionalProperties")
+        return dict[str, annotation(inner if isinstance(inner, dict) else {})]  # type: ignore[misc]
     required = set(schema.get("required", ()))
     fields: dict[str, Any] = {}
     for name, inner in schema["properties"].items():
@@ -195,7 +196,16 @@ def _jsonable_text(value: Any) -> str:
     from pydantic_core import to_jsonable_python
 
     plain = to_jsonable_python(value)
-    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    return plain if isinstance(plain, str) else json_text(plain)
+
+
+def json_text(value: Any) -> str:
+    """JSON data on one line, in the layout that `ir.grammars` holds models to; numbers without exponents."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json_text(str(k))}: {json_text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(json_text, value)) + "]"
+    return _decimal(value) if type(value) is float else json.dumps(value, ensure_ascii=False)
 
 
 def jsonable(value: Any) -> Any:

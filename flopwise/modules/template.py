@@ -145,14 +145,22 @@ def _field(field: Field, value: Any) -> dict[str, Any]:
 
 def answer_text(schema: Schema, fields: Mapping[str, Any]) -> str:
     """The outputs of a worked example in the form that the module's parse reads."""
-    import json
-
     from ..ir.grammars import output_form
-    from ..ir.types import jsonable
+    from ..ir.types import json_text, jsonable
 
     if output_form(schema) == "json":
-        return json.dumps({f.name: jsonable(fields.get(f.name)) for f in schema.outputs}, ensure_ascii=False)
+        return json_text({f.name: jsonable(_as_typed(f, fields.get(f.name))) for f in schema.outputs})
     return render_value(fields.get(schema.outputs[0].name))
+
+
+def _as_typed(field: Field, value: Any) -> Any:
+    """A value with the keys of its objects complete and in their order, as the grammar wants them."""
+    from ..ir.types import read
+
+    try:
+        return read(field.type_json, value)
+    except ValueError:  # a worked example may be incomplete; it is shown as it is
+        return value
 
 
 def _segments(text: str, slots: list[Ref]) -> tuple[Segment, ...]:

@@ -42,7 +42,15 @@ class CellStore:
         return (row[0], row[1]) if row else None
 
     def put(
-        self, split: str, config: str, example: str, score: float, flops: float, bound: float, failures: int, detail: Any
+        self,
+        split: str,
+        config: str,
+        example: str,
+        score: float,
+        flops: float,
+        bound: float,
+        failures: int,
+        detail: Any,
     ) -> None:
         """Store a cell; the first one stays."""
         row = (split, config, example, score, flops, bound, failures, json.dumps(detail, ensure_ascii=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ..modules.base import Module
 from ..modules.program import Forward
@@ -75,4 +75,4 @@ def compile(
     folder = Path(study) if study is not None else None
     task = Task(program, dev, train, holdout, metric, budget, folder, seed, limits or Limits(), caps, allow_impure)
     with shown(progress) as show, closing(Search(task, engine, show)) as search:
-        return cast("Pipeline[Any, Any]", run_sync(search.run()))
+        return run_sync(search.run())

@@ -257,7 +257,7 @@ def _frame_rows(frame: Any, name: str) -> Iterator[Row]:
 
 
 def file_rows(path: Path) -> Iterator[Row]:
-    """Numbered rows of a .jsonl, .csv or .parquet file as they stand there; raises DataError where it cannot be read."""
+    """Numbered rows of a .jsonl, .csv or .parquet file as they stand; raises DataError where it cannot be read."""
     readers: dict[str, Callable[[Path], Iterator[Row]]] = {
         ".jsonl": _jsonl_rows,
         ".csv": _csv_rows,

@@ -74,7 +74,10 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
             "note": verdict.note,
             "n": len(search.splits.holdout),
         },
-        "dev": {"score": _plain(interval(race.table.scores(winner.key.removesuffix("+weights")))), "n": len(search.dev)},
+        "dev": {
+            "score": _plain(interval(race.table.scores(winner.key.removesuffix("+weights")))),
+            "n": len(search.dev),
+        },
         "flops_per_query": verdict.flops or race.table.flops(winner.key),
         "bound": winner.plan.bound,
         "cold": winner.plan.cold,
@@ -83,7 +86,7 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
         "front": [e.key for e in race.front()],
         "spent": meter.snapshot(),
         "reused": meter.cached / meter.prompt if meter.prompt else 0.0,
-        "seconds": round(search.clock.seconds, 1),
+        "seconds": round(search.study.clock.seconds, 1),
         "split": search.splits.statement,
     }
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..backends.runtime.bank import SampleBank
 from ..backends.runtime.meter import Meter
 from ..backends.runtime.scheduler import Scheduler
 from ..compiler.lower import lower
 from ..compiler.stages import complete, optimise
-from ..errors import BudgetError, DataError, StudyError
+from ..errors import BudgetError, DataError
 from ..ir.choices import ChoiceValue, config_key
 from ..ir.flops import format_flops
 from ..modules.program import result_class, trace
@@ -21,17 +20,17 @@ from ..pipeline import Pipeline
 from .bootstrap import BUDGET_SHARE, Bootstrap, DemoPool
 from .budget import Budget
 from .caps import caps_of
-from .cells import CellStore
 from .data import data_hash, load
 from .evaluate import Entrant, Evaluator
 from .metrics import Metric, bound, metric_name
-from .progress import Clock, OnProgress, Progress
+from .progress import OnProgress, Progress
 from .race import Limits, Race
 from .racing import permutation
 from .report import Verdict, build_report, provenance
 from .space import Space
 from .splits import split
 from .stats import interval
+from .study import Study
 from .trials import Trials
 from .weights import fitted, to_fit
 
@@ -81,18 +80,14 @@ class Search:
         self.dev = [self.splits.dev[i] for i in permutation(len(self.splits.dev), task.seed)]
         self.meter = Meter(engine.model.cost, task.budget.search)
         self._check_cheapest()
-        folder = self._folder()
-        self.store = CellStore(folder / "cells.db" if folder else None)
-        self.bank = SampleBank(folder / "samples.db" if folder else None)
-        self._claim_study()
-        self.scheduler = Scheduler(engine, self.meter, self.bank)
+        self.study = Study(task.study, self._identity(), self.meter)
+        self.scheduler = Scheduler(engine, self.meter, self.study.bank)
         self.pool = DemoPool()
         self.result = result_class(task.program, self.schema)
         self.evaluator = Evaluator(
-            self.scheduler, self.store, self.metric, self.schema, self.result, task.allow_impure,
+            self.scheduler, self.study.store, self.metric, self.schema, self.result, task.allow_impure,
             concurrency=4 * engine.capabilities.in_flight,
         )  # fmt: skip
-        self.clock = Clock(self.meter.spent, float(self.store.fact("seconds") or 0.0))
         self.race: Race | None = None
 
     async def run(self) -> Pipeline[Any, Any]:
@@ -113,16 +108,13 @@ class Search:
         finally:
             ticking.cancel()
             await self.scheduler.drain()
-            self._save_spent()
-            self._save_time()
-            self.bank.flush()
+            self.study.save()
+            self.study.bank.flush()
 
     def close(self) -> None:
         """Close the study's files and the sandbox."""
         self.evaluator.close()
-        self._save_spent()
-        self.bank.close()
-        self.store.close()
+        self.study.close()
 
     # before the race ------------------------------------------------------------------------------------
 
@@ -155,18 +147,9 @@ class Search:
                 f"{format_flops(cap)}; raise budget.search"
             )
 
-    def _folder(self) -> Path | None:
-        if self.task.study is None:
-            return None
-        try:
-            self.task.study.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StudyError(f"the study folder {self.task.study} cannot be made: {error}") from error
-        return self.task.study
-
-    def _claim_study(self) -> None:
-        """Refuse a study of another program, data, budget or engine; go on from where this one was."""
-        facts = {
+    def _identity(self) -> dict[str, Any]:
+        """What a study belongs to: it is refused for anything else."""
+        return {
             "space": Space(self.graph).as_text(),
             "program": self.graph.hash,
             "data": {n: data_hash(getattr(self.splits, n)) for n in ("train", "dev", "holdout")},
@@ -175,26 +158,6 @@ class Search:
             "model": self.engine.model.fingerprint,
             "seed": self.task.seed,
         }
-        known = self.store.fact("identity")
-        if known is not None and known != facts:
-            differs = [f"{k}: was {_short(known.get(k))}, is {_short(v)}" for k, v in facts.items() if known.get(k) != v]
-            raise StudyError(
-                f"the study at {self.task.study} belongs to another search ({'; '.join(differs)}); "
-                "give another study path, or remove this one"
-            )
-        self.store.set_fact("identity", facts)
-        spent = self.store.fact("meter")
-        if spent is not None:
-            self.meter.restore(spent)
-        orphans = self.bank.charge_orphans()
-        self.meter.charge(orphans)
-        self._save_spent()
-
-    def _save_spent(self) -> None:
-        self.store.set_fact("meter", self.meter.snapshot())
-
-    def _save_time(self) -> None:
-        self.store.set_fact("seconds", self.clock.seconds)
 
     async def _bootstrap(self) -> DemoPool:
         cap = self.task.budget.search
@@ -211,12 +174,11 @@ class Search:
 
     def _make_race(self) -> Race:
         space = Space(self.graph, self.pool.sets)
-        storage = self.task.study / "optuna.db" if self.task.study else None
-        trials = Trials(space, self.task.seed, storage)
+        trials = Trials(space, self.task.seed, self.study.trials_file)
         cap = self.task.budget.search
         race_cap = cap - self._reserve() if cap is not None else None
         return Race(
-            space, trials, self.evaluator, self.dev, self._entrant, self._spent_at, race_cap, self.task.limits,
+            space, trials, self.evaluator, self.dev, self._entrant, self.study.spent_at, race_cap, self.task.limits,
             lambda running: self._notify("race", running),
         )  # fmt: skip
 
@@ -226,17 +188,6 @@ class Search:
         per_query = self.task.budget.per_query or 0.0
         wanted = 1.5 * per_query * len(self.splits.holdout)
         return min(wanted, 0.2 * cap) if wanted else 0.2 * cap
-
-    def _spent_at(self, moment: int) -> float:
-        """FLOPs spent at a numbered decision; a search that goes on reads what it was the first time."""
-        name = f"spent/{moment}"
-        known = self.store.fact(name)
-        if known is None:
-            known = self.meter.spent
-            self.store.set_fact(name, known)
-            self._save_spent()
-            self._save_time()
-        return float(known)
 
     def _entrant(self, config: Mapping[str, ChoiceValue]) -> Entrant:
         explanation = optimise(self.graph, config, self.pool.demos)
@@ -306,11 +257,6 @@ class Search:
             best = interval(race.table.scores(race.leader))
         reused = meter.cached / meter.prompt if meter.prompt else 0.0
         cap = self.task.budget.search
-        left = self.clock.left(meter.spent, cap)
+        left = self.study.clock.left(meter.spent, cap)
         configs = len(race.entrants) if race else 0
         self.show(Progress(stage, configs, running, best, meter.spent, cap, reused, left))
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else text[:77] + "..."

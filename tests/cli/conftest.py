@@ -37,7 +37,7 @@ number = 3
 
 # Answers are wrong for most sums at once and right for most with reasoning. Every request is logged, less what only
 # warms a prefix; after as many as STOP_AFTER says the process interrupts itself, as Ctrl-C would.
-SCRIPT = '''
+SCRIPT = """
 import hashlib, os, re, signal
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
@@ -66,7 +66,7 @@ def watch(request):
 
 
 engine = fw.ScriptedEngine(reply, settings=ScriptedSettings(fail=watch))
-'''
+"""
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -98,6 +98,7 @@ def flopwise(project: Path) -> Run:
 
 
 COMPILE = (
-    "compile", "adder.py:Adder", "--dev", "dev.jsonl", "--metric", "exact:answer", "--engine", "scripted:script.py:reply",
+    "compile", "adder.py:Adder", "--dev", "dev.jsonl", "--metric", "exact:answer",
+    "--engine", "scripted:script.py:reply",
     "--per-query", "8 GFLOP", "--search", "1 TFLOP", "--max-configs", "6", "-o", "adder.fw",
 )  # fmt: skip

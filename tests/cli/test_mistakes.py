@@ -26,7 +26,7 @@ def replaced(old: str, new: str) -> tuple[str, ...]:
         (replaced("exact:answer", "exakt:answer"), "a metric is one of"),
         (replaced("exact:answer", "exact:anser"), "must be one of the outputs ['answer']"),
         (replaced("scripted:script.py:reply", "openvno:x"), "did you mean 'openvino'?"),
-        (replaced("scripted:script.py:reply", "openvino:smollm2-135-instruct"), "did you mean 'smollm2-135m-instruct'?"),
+        (replaced("scripted:script.py:reply", "openvino:smollm2-135m"), "did you mean 'smollm2-135m-instruct'?"),
         (replaced("scripted:script.py:reply", "scripted:script.py:nothing"), "no script or engine named 'nothing'"),
         (replaced("8 GFLOP", "8 gigas"), "a quantity such as"),
         (replaced("1 TFLOP", "1 KFLOP"), "`per_query <= search` must hold"),

@@ -26,4 +26,6 @@ def use(engine: fw.ScriptedEngine) -> None:
     assert_type(record.why, list[str])
     compiled()  # error: text is needed
     compiled(text="fine", hint=3)  # error: str is needed
-    fw.compile(label, dev=[], metric=fw.exact_match(), engine=engine, budget=fw.Budget())(text=1)  # error: str is needed
+    fw.compile(label, dev=[], metric=fw.exact_match(), engine=engine, budget=fw.Budget())(
+        text=1
+    )  # error: str is needed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from queue import LifoQueue
 from typing import Any
@@ -38,6 +39,8 @@ class Sandbox:
         # Servers end with the thread that started them, and these threads last as long as the sandbox.
         self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="flopwise-sandbox")
         self._closed = False
+        # A sandbox that nobody closed ends its servers when it goes, at the latest when the interpreter does.
+        self._end = weakref.finalize(self, _end, self._workers, self._pool)
 
     async def run(self, program: str, variables: tuple[str, ...], seconds: float | None = None) -> ExecutionResult:
         """Run a program and read variables from it; whatever the program does is a result, never an error.
@@ -61,11 +64,7 @@ class Sandbox:
     def close(self) -> None:
         """End all servers; runs under way end with SandboxError. May be called twice."""
         self._closed = True
-        for worker in self._workers:
-            worker.kill()
-        self._pool.shutdown()
-        for worker in self._workers:
-            worker.close()
+        self._end()
 
     def _run(self, program: str, variables: tuple[str, ...], seconds: float) -> ExecutionResult:
         worker = self._idle.get()
@@ -90,6 +89,14 @@ class Sandbox:
 
     def _most(self) -> int:
         return 20 * (65536 + self.limits.output_bytes)  # what is printed and the values, each byte escaped at worst
+
+
+def _end(workers: list[Worker], pool: ThreadPoolExecutor) -> None:
+    for worker in workers:
+        worker.kill()
+    pool.shutdown()
+    for worker in workers:
+        worker.close()
 
 
 def _job(program: str, variables: tuple[str, ...], seconds: float) -> dict[str, Any]:

@@ -1,0 +1,95 @@
+"""A study: the folder of a search, with its samples, its cells, its trials, and what it has spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..backends.runtime.bank import SampleBank
+from ..backends.runtime.meter import Meter
+from ..errors import StudyError
+from .cells import CellStore
+from .progress import Clock
+
+
+class Study:
+    """Opens a study, refuses one of something else, and goes on from where it was.
+
+    What was in flight when a search was killed is charged: it may have been computed.
+
+    Args:
+        folder: Where it is kept; None keeps it in memory for this process.
+        identity: What it is a study of: program, data, metric, budget, model, seed.
+        meter: Gets what was spent before.
+
+    Raises:
+        StudyError: The folder cannot be made or read, or holds a study of something else.
+    """
+
+    def __init__(self, folder: Path | None, identity: Mapping[str, Any], meter: Meter) -> None:
+        self.folder = folder
+        self.meter = meter
+        if folder is not None:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StudyError(f"the study folder {folder} cannot be made: {error}") from error
+        self.store = CellStore(folder / "cells.db" if folder else None)
+        try:
+            self._claim(identity)
+        except StudyError:
+            self.store.close()
+            raise
+        self.bank = SampleBank(folder / "samples.db" if folder else None)
+        meter.charge(self.bank.charge_orphans())
+        self.clock = Clock(meter.spent, float(self.store.fact("seconds") or 0.0))
+        self.save()
+
+    def _claim(self, identity: Mapping[str, Any]) -> None:
+        known = self.store.fact("identity")
+        if known is not None and known != dict(identity):
+            differs = [
+                f"{name}: was {_short(known.get(name))}, is {_short(value)}"
+                for name, value in identity.items()
+                if known.get(name) != value
+            ]
+            raise StudyError(
+                f"the study at {self.folder} belongs to another search ({'; '.join(differs)}); "
+                "give another study path, or remove this one"
+            )
+        self.store.set_fact("identity", dict(identity))
+        spent = self.store.fact("meter")
+        if spent is not None:
+            self.meter.restore(spent)
+
+    @property
+    def trials_file(self) -> Path | None:
+        """The Optuna storage."""
+        return self.folder / "optuna.db" if self.folder else None
+
+    def spent_at(self, moment: int) -> float:
+        """FLOPs spent at a numbered decision; a search that goes on reads what it was the first time."""
+        name = f"spent/{moment}"
+        known = self.store.fact(name)
+        if known is None:
+            known = self.meter.spent
+            self.store.set_fact(name, known)
+            self.save()
+        return float(known)
+
+    def save(self) -> None:
+        """Note what has been spent, in FLOPs and seconds."""
+        self.store.set_fact("meter", self.meter.snapshot())
+        self.store.set_fact("seconds", self.clock.seconds)
+
+    def close(self) -> None:
+        """Save and close the files."""
+        self.save()
+        self.bank.close()
+        self.store.close()
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
