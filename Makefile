@@ -68,7 +68,7 @@ $(BENCH)/$(STAMP): | system
 
 # $(call pull,MODEL): get weights; nothing to do where they are here and whole.
 define pull
-	@$(VENV)/bin/python -c 'import sys; from flopwise.backends.engines.weights import pull; print("weights:", pull(sys.argv[1]))' $(1)
+@$(VENV)/bin/flopwise models pull $(1)
 endef
 
 weights: system $(VENV)/$(STAMP)

@@ -82,6 +82,7 @@ def _hub_problem(row: Mapping[str, Any]) -> Problem:
 def _generated(split: str, count: int, seed: int) -> list[Problem]:
     import reasoning_gym
 
-    offset = seed * 2 + (split == "test")  # so that the splits have no problem in common
-    made = reasoning_gym.create_dataset("gsm_symbolic", size=count, seed=offset)
+    # Item i is made with seed + i: far apart, the splits have no item in common.
+    first = (2 * seed + (split == "test")) * 1_000_000
+    made = reasoning_gym.create_dataset("gsm_symbolic", size=count, seed=first)
     return [Problem(item["question"], item["metadata"]["answer_cot"], str(item["answer"])) for item in made]

@@ -41,17 +41,15 @@ class Maths(fw.Signature):
 
 
 class MathsSolver(fw.Program):
-    """Drafts by one technique, as many as pay, weighed by a verifier or not, and a vote."""
+    """Drafts by one technique, as many as pay, and a vote."""
 
     draft = fw.choice(fw.Predict(Maths), fw.ChainOfThought(Maths), fw.ProgramOfThought(Maths))
     n = fw.integer(1, 16, log=True)
-    temperature = fw.real(0.3, 0.8)
-    judge = fw.optional(fw.Verifier(Maths))
 
     def forward(self, question: str) -> Maths:
-        """Sample, judge, vote."""
-        drafts = fw.sample(self.draft, n=self.n, temperature=self.temperature)(question=question)
-        return fw.vote(self.judge(drafts), field="answer")
+        """Sample and vote."""
+        drafts = fw.sample(self.draft, n=self.n, temperature=0.6)(question=question)
+        return fw.vote(drafts, field="answer")
 
 
 def _gsm8k() -> tuple[Rows, Rows, Rows]:

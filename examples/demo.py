@@ -33,7 +33,7 @@ TASKS = (
     "leg_counting",
 )  # fmt: skip
 SEED = 7
-PER_QUERY = "4 TFLOP"
+PER_QUERY = "3 TFLOP"
 SHOWN = len(TASKS)
 
 
@@ -49,8 +49,8 @@ class Size:
     configs: int
 
 
-FULL = Size(train=24, dev=64, holdout=32, test=64, search="150 TFLOP", configs=24)
-QUICK = Size(train=8, dev=16, holdout=16, test=24, search="25 TFLOP", configs=4)
+FULL = Size(train=24, dev=48, holdout=24, test=64, search="200 TFLOP", configs=24)
+QUICK = Size(train=8, dev=12, holdout=8, test=24, search="80 TFLOP", configs=4)
 
 # All that the fresh process is given: no class, prompt or program of this folder.
 FRESH = """

@@ -118,12 +118,11 @@ def test_a_bare_module_is_a_program() -> None:
     pipeline = fw.lower(fw.ChainOfThought(Solve), engine=fw.ScriptedEngine({"Seven.": "7"}, default="Seven."))
     record = pipeline(question="3 + 4?")
     assert isinstance(record, Solve) and record.answer == 7
-    text = fw.lower(fw.Predict("question -> answer: int, sure: bool"), engine=fw.ScriptedEngine(default=two))
+    text = fw.lower(
+        fw.Predict("question -> answer: int, sure: bool"),
+        engine=fw.ScriptedEngine(default='{"answer": 7, "sure": true}'),
+    )
     assert text(question="?").sure is True
-
-
-def two(prompt: str, index: int) -> str:
-    return '{"answer":7,"sure":true}'
 
 
 def test_samples_are_kept_in_a_bank(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_a_failure_carries_its_trace() -> None:
 
 
 def test_a_validator_that_refuses_is_a_failure_with_its_trace() -> None:
-    with pytest.raises(fw.PipelineFailure, match="(?s)Solve refuses the outputs.*too large") as caught:
+    with pytest.raises(fw.PipelineFailure, match=r"(?s)Solve refuses the outputs.*too large") as caught:
         fw.lower(solver, engine=scripted())(question="say 5000")
     assert len(caught.value.trace.requests) == 1  # type: ignore[attr-defined]
 
@@ -382,7 +382,8 @@ async def latency(request):
         print("waiting", flush=True)
         await asyncio.Event().wait()
 
-pipeline = fw.lower(fw.Predict(Solve), engine=fw.ScriptedEngine(default="1", settings=ScriptedSettings(latency=latency)))
+engine = fw.ScriptedEngine(default="1", settings=ScriptedSettings(latency=latency))
+pipeline = fw.lower(fw.Predict(Solve), engine=engine)
 rows = [{"question": f"say {n}"} for n in (1, 2, 9, 9)]
 
 async def cell():

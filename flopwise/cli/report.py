@@ -20,7 +20,7 @@ def table_of_tried(report: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in ("#", "score on dev, 95% interval", "examples", "FLOPs a query"):
+    for name in ("#", "dev score [95%]", "n", "FLOPs/query"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("config", overflow="fold")

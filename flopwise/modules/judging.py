@@ -26,9 +26,9 @@ class Judge(Module[S]):
     def __call__(self, records: list[S], /) -> list[S]: ...
     @overload
     def __call__(self, records: S, /) -> S: ...
-    def __call__(self, records: Any, /) -> Any:
+    def __call__(self, *records: Any, **inputs: Any) -> Any:
         """Apply the module to a record or to each of a list."""
-        return self.trace(records)
+        return self.trace(*records, **inputs)
 
     def trace(self, *records: Any, **inputs: Any) -> Symbol:
         """Add the call; over a list, a region with one trip for each record."""

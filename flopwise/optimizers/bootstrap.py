@@ -16,7 +16,7 @@ from .evaluate import Entrant, Evaluator
 from .ladder import MOST_STRUCTURES, fill
 from .space import Space
 
-BLOCK = 8
+BLOCK = 20  # fills a batch
 MOST_EXAMPLES = 40
 BUDGET_SHARE = 0.15
 

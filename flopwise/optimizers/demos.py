@@ -73,7 +73,7 @@ def from_label(example: Example, site: Site, module_fields: Iterable[str]) -> De
 
 
 def candidate_sets(demos: list[Demo], most: int, seed: int) -> dict[str, tuple[str, ...]]:
-    """Candidate sets of demo ids by label: a few random ones of several sizes, and those of the longest steps."""
+    """Candidate sets of demo ids by label: a few random ones of several sizes, the longest and the shortest."""
     ids = [d.id for d in demos]
     sets: dict[str, tuple[str, ...]] = {}
     for size in sorted({1, (most + 1) // 2, most}):
@@ -85,8 +85,10 @@ def candidate_sets(demos: list[Demo], most: int, seed: int) -> dict[str, tuple[s
                 sets[f"{size}-{'abcdefgh'[i]}"] = chosen
     if len(ids) >= most > 1:
         # Complexity-based prompting: worked examples with more steps teach more (Fu et al., 2022).
-        longest = sorted(demos, key=lambda d: -sum(len(str(v)) for v in d.fields.values()))[:most]
-        sets[f"{most}-longest"] = tuple(d.id for d in longest)
+        by_length = sorted(demos, key=lambda d: sum(len(str(v)) for v in d.fields.values()))
+        sets[f"{most}-longest"] = tuple(d.id for d in reversed(by_length[-most:]))
+        # Short ones teach brevity: cheaper answers, and more of them inside a budget.
+        sets[f"{most}-shortest"] = tuple(d.id for d in by_length[:most])
     return sets
 
 

@@ -12,7 +12,7 @@ MOST_STRUCTURES = 8
 
 
 def first_rungs(space: Space) -> Iterator[dict[str, ChoiceValue]]:
-    """Each structure at its defaults without demos, then with its largest set of demos."""
+    """Each structure at its defaults without demos, then with its largest set of short demos."""
     structures = [s for s, _ in zip(space.structures(), range(MOST_STRUCTURES), strict=False)]
     for structure in structures:
         yield fill(space, structure, demos=False)
@@ -48,7 +48,8 @@ def fill(space: Space, partial: Mapping[str, ChoiceValue], demos: bool) -> dict[
 def _largest(space: Space, name: str) -> tuple[str, ...]:
     sets = space.demo_sets.get(name, {NO_DEMOS: ()})
     most = max(len(ids) for ids in sets.values())
-    return next(ids for ids in sets.values() if len(ids) == most)
+    largest = [label for label, ids in sets.items() if len(ids) == most]
+    return sets[next((label for label in largest if label.endswith("shortest")), largest[0])]
 
 
 def _raised(space: Space, name: str, value: ChoiceValue, level: str) -> ChoiceValue:

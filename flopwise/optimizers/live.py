@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 REDRAWS_PER_SECOND = 2
-_BAR = 32  # columns
+_BAR = 24  # columns
 _STAGES = {"demos": "making demos", "race": "racing configs", "holdout": "meeting the holdout", "done": "done"}
 
 
@@ -55,7 +55,7 @@ class LiveView:
         table = Table.grid(padding=(0, 2))
         took = duration(time.monotonic() - self._began)
         table.add_row("search", f"{_STAGES[progress.stage]}, {progress.configs} configs, {took}")
-        table.add_row("best", f"{progress.best} on {progress.best.n} of dev" if progress.best else "no score yet")
+        table.add_row("best", _best(progress))
         table.add_row("spent", _spent(progress))
         table.add_row("reused", f"{progress.reused:.0%} of prompt tokens")
         # A config's name may hold square brackets, which are no markup.
@@ -64,13 +64,21 @@ class LiveView:
         return table
 
 
+def _best(progress: Progress) -> str:
+    best = progress.best
+    if best is None:
+        return "no score yet"
+    return f"{best.mean:.1%} [{best.low:.1%}, {best.high:.1%}] on the {best.n} dev examples it has seen"
+
+
 def _spent(progress: Progress) -> Any:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
     if progress.cap is None:
         return format_flops(progress.spent)
-    left = f", {duration(progress.seconds_left)} left at most" if progress.seconds_left else ""
+    seconds = progress.seconds_left if progress.stage != "done" else None
+    left = f", {duration(seconds)} left at most" if seconds else ""
     row = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=progress.cap, completed=progress.spent, width=_BAR)
     row.add_row(bar, f"{format_flops(progress.spent)} of {format_flops(progress.cap)}{left}")

@@ -13,6 +13,7 @@ from ..ir.flops import format_flops
 from .stats import Interval
 
 SECONDS_BETWEEN_LINES = 30
+LEAST_SHARE = 0.02  # of the budget: FLOPs are counted as requests end, so a pace shows only after some have
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ class Clock:
         return self._before + time.monotonic() - self._began
 
     def left(self, spent: float, cap: float | None) -> float | None:
-        """Seconds until the cap is reached at this pace."""
-        if cap is None or spent <= self._first:
+        """Seconds until the cap is reached at this pace; None as long as too little is spent to tell."""
+        if cap is None or spent - self._first < LEAST_SHARE * cap:
             return None
         return max(cap - spent, 0.0) * (time.monotonic() - self._began) / (spent - self._first)
 

@@ -31,7 +31,8 @@ _GENERATE = re.compile(
     r"n=(?P<n>\d+) T=(?P<t>\S+)( top_p=\S+)? max=(?P<max>\d+)( stop=(?P<stop>\[.*?\]))?( as (?P<kind>\w+))? from .*"
 )
 _LOOP = re.compile(
-    r"(?P<mode>\w+) at most (?P<trips>\d+) trips \((?P<required>\d+) required\)( until (?P<until>%\S+))? with (?P<with>.*)"
+    r"(?P<mode>\w+) at most (?P<trips>\d+) trips \((?P<required>\d+) required\)( until (?P<until>%\S+))?"
+    r" with (?P<with>.*)"
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,12 +13,21 @@ from hypothesis import strategies as st
 
 from flopwise.compiler.passes.specialise import open_values, specialise
 from flopwise.errors import BudgetError
+from flopwise.ir.builder import Builder
 from flopwise.ir.choices import Categorical, DemoSet, Integer, Real
 from flopwise.ir.flops import FlatCost
+from flopwise.ir.nodes import Type
+from flopwise.ir.prompt import Message, Prompt, Ref, Slot, Text
 from flopwise.ir.record import Failure
+from flopwise.ir.request import Decoding
+from flopwise.modules.base import Module
+from flopwise.modules.combine import best, sample
+from flopwise.modules.control import loop
+from flopwise.modules.predict import Predict
 from flopwise.modules.program import trace
+from flopwise.modules.verifier import Verifier
 
-from ..programs import PROGRAMS, SHAPE, Judged, Program, Ready, Solver, Telling, ready
+from ..programs import PROGRAMS, SHAPE, Judged, Program, Ready, Solve, Solver, Telling, ready
 
 GRAPHS = {program: trace(program()) for program in PROGRAMS}
 SHORT = {"question": 4}
@@ -160,3 +170,67 @@ def test_repairs_of_programs_that_keep_failing_stay_within_their_bound() -> None
     least = pipeline.plan.least
     tight = ready(Solver(), "nonsense " * 99, config, caps=SHORT, cap=least).run(question="2+2?")
     assert tight.trace.flops <= least < run.trace.flops
+
+
+def test_a_list_seen_from_inside_a_region_is_paid_for_in_full() -> None:
+    class Seen(Program):
+        draft = Predict(Solve)
+        judge = Verifier(Solve)
+
+        def forward(self, question: str) -> Any:
+            drafts = sample(self.draft, n=5)(question=question)
+            return loop(lambda state: best(self.judge(drafts)), best(drafts), max_rounds=2)
+
+    free = ready(Seen(), "9" * 99, caps=SHORT).plan
+    rounds = set()
+    for part in range(41):
+        cap = free.least + part / 40 * (free.worst - free.least)
+        run = ready(Seen(), "8", caps=SHORT, cap=cap).run(question="2+2?")
+        assert run.trace.flops <= cap
+        rounds.add(sum(r.node.startswith("loop/") for r in run.trace.requests))
+    assert len(rounds) > 2  # in some a round was not covered, in others both were
+
+
+def test_a_prompt_without_values_computes_its_last_block_again() -> None:
+    bare = ready(Predict("-> answer: int", instruction="x"), "7").plan.prompts["Predict.answer"].static
+    module = Predict("-> answer: int", instruction="x" * (1 + -bare % 32))
+    for block in (1, 4, 16, 32):
+        pipeline = ready(module, "7", block=block)
+        (asked,) = pipeline.run().trace.requests
+        assert len(asked.ids) % block == 0 and len(asked.ids) - asked.cached == block
+        assert asked.flops <= pipeline.plan.worst == block + 31
+
+
+@dataclass(frozen=True)
+class Shrinking(Module[Any]):
+    """Rounds whose first one carries most: each goes on from what was said and then begins anew."""
+
+    def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
+        """A long generation, then rounds of a continuation of it and a short one from a fresh prompt."""
+        ask = (Message("user", (Slot(inputs["question"]),)),)
+        long = b.generate("long", Prompt(ask), Decoding(max_tokens=90))
+
+        def body(inner: Builder) -> tuple[Ref, ...]:
+            state, question = inner.input("state", Type("text")), inner.input("q", Type("value"))
+            on = inner.generate("on", Prompt((), (Text("so"),), continues=state), Decoding(max_tokens=9))
+            anew = (Slot(question), Slot(on.at("text"), cap=3))
+            return (inner.generate("anew", Prompt((Message("user", anew),)), Decoding(max_tokens=5)),)
+
+        region = b.region("rounds", body, self.signature)
+        bind = {"state": long, "q": inputs["question"]}
+        last = b.loop("rounds", "while", region, bind, 3, Type("tuple"), required=0)
+        return b.parse("record", last.at(0), self.signature, "text", inputs)
+
+
+@pytest.mark.parametrize("block", [1, 128])
+def test_rounds_are_held_at_the_widest_of_them(block: int) -> None:
+    said = "y" * 999
+    free = ready(Shrinking("question -> answer"), said, caps=SHORT, cost=SHAPE, block=block).plan
+    asked = ready(Shrinking("question -> answer"), said, caps=SHORT, cost=SHAPE, block=block).run(question="2+2?").trace
+    assert len(asked.requests) == 7 and asked.flops <= free.worst
+    for request in asked.requests:
+        assert request.flops <= free.bounds[request.node].worst
+    for part in range(41):
+        cap = free.least + part / 40 * (free.worst - free.least)
+        capped = ready(Shrinking("question -> answer"), said, caps=SHORT, cost=SHAPE, block=block, cap=cap)
+        assert capped.run(question="2+2?").trace.flops <= cap

@@ -37,7 +37,7 @@ def test_what_lies_in_a_domain_is_taken(domain: Domain, value: Any, given: Any) 
 
 @pytest.mark.parametrize(("domain", "value"), BAD)
 def test_what_does_not_is_refused_by_name(domain: Domain, value: Any) -> None:
-    with pytest.raises(ConfigError, match="'the.choice'"):
+    with pytest.raises(ConfigError, match=r"'the.choice'"):
         Var("the.choice", domain).resolve({"the.choice": value})
 
 

@@ -71,7 +71,9 @@ def test_amounts_read(text: str | float, flops: float) -> None:
     assert parse_flops(text) == flops
 
 
-@pytest.mark.parametrize("text", ["4", "TFLOP", "4 TB", "-1 TFLOP", "0 FLOP", "1 2 TFLOP", "", 0, -1.0, float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    "text", ["4", "TFLOP", "4 TB", "-1 TFLOP", "0 FLOP", "1 2 TFLOP", "", 0, -1.0, float("inf"), float("nan")]
+)
 def test_what_is_no_amount_is_refused(text: str | float) -> None:
     with pytest.raises(BudgetError, match="per_query"):
         parse_flops(text, "per_query")

@@ -6,7 +6,7 @@ import datetime
 import enum
 import json
 import re
-from typing import Any, Literal, Optional
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -32,11 +32,13 @@ class Colour(enum.Enum):
 class Item(BaseModel):
     name: str
     count: int
-    price: Optional[float] = None
+    price: float | None = None
 
 
 numbers = st.floats(-1e9, 1e9).map(lambda x: round(x, 6))
-moments = st.datetimes(datetime.datetime(1000, 1, 1), datetime.datetime(2999, 12, 31)).map(lambda d: d.replace(microsecond=0))
+moments = st.datetimes(datetime.datetime(1000, 1, 1), datetime.datetime(2999, 12, 31)).map(
+    lambda d: d.replace(microsecond=0)
+)
 VALUES: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "str": (str, st.text(st.characters(codec="utf-8")).map(str.strip)),
     "int": (int, st.integers(-(10**15) + 1, 10**15 - 1)),
@@ -52,7 +54,7 @@ VALUES: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "time": (datetime.time, st.times().map(lambda t: t.replace(microsecond=0))),
     "list": (list[int], st.lists(st.integers(-99, 99))),
     "dict": (dict[str, float], st.dictionaries(st.text(st.characters(codec="utf-8")), numbers)),
-    "optional": (Optional[int], st.none() | st.integers(-99, 99)),
+    "optional": (int | None, st.none() | st.integers(-99, 99)),
     "model": (
         Item,
         st.fixed_dictionaries({"name": st.text(), "count": st.integers(0, 9), "price": st.none() | numbers}),

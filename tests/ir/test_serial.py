@@ -47,7 +47,9 @@ def test_an_open_graph_does_not_travel_but_has_a_hash() -> None:
     assert graph_hash(graph) == graph_hash(trace(PROGRAMS[0]())) != graph_hash(trace(PROGRAMS[1]()))
 
 
-@pytest.mark.parametrize("spoil", [lambda d: d.pop("nodes"), lambda d: d["nodes"][1].update(op="fly"), lambda d: d["nodes"][1].pop("attrs")])
+@pytest.mark.parametrize(
+    "spoil", [lambda d: d.pop("nodes"), lambda d: d["nodes"][1].update(op="fly"), lambda d: d["nodes"][1].pop("attrs")]
+)
 def test_what_is_no_graph_is_refused(spoil: Any) -> None:
     data = json.loads(json.dumps(to_json(SMALL)))
     spoil(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import enum
 from collections.abc import Callable
-from typing import Any, Literal, Optional
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -27,14 +27,14 @@ class Size(enum.Enum):
 
 class Person(BaseModel):
     name: str
-    born: Optional[datetime.date] = None
+    born: datetime.date | None = None
 
 
 class Everything(Signature):
     """Fill in everything."""
 
     text: str = Input(desc="what to read")
-    hint: Optional[str] = Input(default=None)
+    hint: str | None = Input(default=None)
     count: int = Output()
     share: float = Output(ge=0, le=1)
     sure: bool = Output()
@@ -43,14 +43,17 @@ class Everything(Signature):
     day: datetime.date = Output()
     names: list[str] = Output()
     table: dict[str, int] = Output()
-    maybe: Optional[int] = Output()
+    maybe: int | None = Output()
     people: list[Person] = Output()
 
 
 def test_a_class_gives_its_fields_in_order_with_their_types() -> None:
     schema = schema_of(Everything)
     assert (schema.name, schema.instruction) == ("Everything", "Fill in everything.")
-    assert [(f.name, f.optional, f.desc) for f in schema.inputs] == [("text", False, "what to read"), ("hint", True, "")]
+    assert [(f.name, f.optional, f.desc) for f in schema.inputs] == [
+        ("text", False, "what to read"),
+        ("hint", True, ""),
+    ]
     assert {f.name: type_name(f.type) for f in schema.outputs} == {
         "count": "integer",
         "share": "number",
@@ -68,7 +71,13 @@ def test_a_class_gives_its_fields_in_order_with_their_types() -> None:
 
 def test_a_record_has_the_users_own_types() -> None:
     fields: dict[str, Any] = {"text": "t", "count": 1, "share": 0.5, "sure": True, "tone": "calm", "size": "large"}
-    fields |= {"day": "2024-02-29", "names": ["a"], "table": {"a": 1}, "maybe": None, "people": [{"name": "Ada", "born": None}]}
+    fields |= {
+        "day": "2024-02-29",
+        "names": ["a"],
+        "table": {"a": 1},
+        "maybe": None,
+        "people": [{"name": "Ada", "born": None}],
+    }
     record = make_record(Everything, {**fields, "reasoning": "why"}, Trace())
     assert record.size is Size.LARGE and record.people == [Person(name="Ada")]
     assert record.day == datetime.date(2024, 2, 29) and record.reasoning == "why"  # type: ignore[attr-defined]
@@ -168,7 +177,7 @@ def test_classes_that_are_no_signature_say_where() -> None:
             Predict(bad)
     with pytest.raises(SignatureError, match=r"fw.Signature subclass or a text"):
         Predict(Person)  # type: ignore[type-var]
-    with pytest.raises(SignatureError, match="Odd.answer: a field's type must be one that pydantic can describe"):
+    with pytest.raises(SignatureError, match=r"Odd.answer: a field's type must be one that pydantic can describe"):
         schema_of(Odd)
 
 
@@ -190,4 +199,4 @@ def test_an_instruction_replaces_the_docstring_only() -> None:
 def test_a_record_made_by_hand_has_no_trace() -> None:
     record = from_text("q -> a")(q="x", a="y")
     with pytest.raises(AttributeError, match="not made by a pipeline"):
-        record.trace  # noqa: B018
+        record.trace

@@ -1,6 +1,6 @@
 """Bare modules: a signature class types the record, a text cannot."""
 
-from typing import Any, assert_type
+from typing import Any, assert_type, reveal_type
 
 import flopwise as fw
 

@@ -1,6 +1,6 @@
 """A class program: every technique and combinator keeps the signature's type."""
 
-from typing import assert_type
+from typing import assert_type, reveal_type
 
 import flopwise as fw
 

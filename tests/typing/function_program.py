@@ -1,6 +1,6 @@
 """A function program: inputs and result as the function says."""
 
-from typing import assert_type
+from typing import assert_type, reveal_type
 
 import flopwise as fw
 
@@ -26,6 +26,5 @@ def use(engine: fw.ScriptedEngine) -> None:
     assert_type(record.why, list[str])
     compiled()  # error: text is needed
     compiled(text="fine", hint=3)  # error: str is needed
-    fw.compile(label, dev=[], metric=fw.exact_match(), engine=engine, budget=fw.Budget())(
-        text=1
-    )  # error: str is needed
+    found = fw.compile(label, dev=[], metric=fw.exact_match(), engine=engine, budget=fw.Budget())
+    found(text=1)  # error: str is needed

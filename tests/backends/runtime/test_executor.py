@@ -300,7 +300,9 @@ def test_regions_in_regions_see_the_values_around_them() -> None:
             drafts = sample(self.draft, n=2)(question=question)
 
             def each(a: Any) -> Any:
-                return vote(map_(lambda b: self.compare(left=a.answer, right=b.answer, question=question), drafts, cap=2))
+                return vote(
+                    map_(lambda b: self.compare(left=a.answer, right=b.answer, question=question), drafts, cap=2)
+                )
 
             return vote(map_(each, drafts, cap=2))
 
