@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..compiler.versions import versions
 from .data import data_hash
 from .metrics import metric_name
 from .stats import Interval, Paired, interval, needed_n, paired
@@ -107,9 +108,6 @@ def _row(race: Race, entrant: Entrant, won: bool) -> dict[str, Any]:
 
 def provenance(search: Search) -> dict[str, Any]:
     """Where the result comes from: model, data, seed, budget, versions."""
-    import platform
-    from importlib import metadata
-
     return {
         "model": search.engine.model.name,
         "fingerprint": search.engine.model.fingerprint,
@@ -118,7 +116,7 @@ def provenance(search: Search) -> dict[str, Any]:
         "metric": metric_name(search.metric),
         "seed": search.task.seed,
         "budget": {"per_query": search.task.budget.per_query, "search": search.task.budget.search},
-        "versions": {"python": platform.python_version(), "flopwise": metadata.version("flopwise")},
+        "versions": versions(),
     }
 
 

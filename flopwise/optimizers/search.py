@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.runtime.meter import Meter
 from ..backends.runtime.scheduler import Scheduler
+from ..compiler.demos import demos_in
 from ..compiler.lower import lower
 from ..compiler.stages import complete, optimise
 from ..errors import BudgetError, DataError
@@ -235,19 +236,9 @@ class Search:
             "config": {k: list(v) if isinstance(v, tuple) else v for k, v in winner.config.items()},
             "report": report,
             "provenance": provenance(self),
-            "demos": self._demos_in_use(winner),
+            "demos": demos_in(winner.explanation.steps[0].after),
         }
         return Pipeline(winner.plan, self.engine, self.result, facts, winner.explanation)
-
-    def _demos_in_use(self, winner: Entrant) -> list[dict[str, Any]]:
-        used = [i for v in winner.config.values() if isinstance(v, tuple) for i in v]
-        return [{"id": i, "fields": self.pool.demos[i].fields} for i in dict.fromkeys(used)]
-
-    async def _tick(self) -> None:
-        """Show what is spent between steps too, which may be minutes apart."""
-        while True:
-            await asyncio.sleep(TICK)
-            self._notify(*self._now)
 
     def _notify(self, stage: str, running: str) -> None:
         self._now = (stage, running)

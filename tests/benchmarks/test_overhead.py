@@ -25,7 +25,7 @@ def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         sum(wall for wall, _ in raw["us_wall_and_cpu"]["flopwise"]) / 2, abs=0.01
     )
     assert figures["first_record_ms"] == pytest.approx(1e3 * raw["start_seconds"]["first record"][0], abs=0.01)
-    assert 0 < figures["engine_us"] and 0 < figures["us_per_call_bank"] and "dspy_us_per_call" not in figures
+    assert figures["engine_us"] > 0 and figures["us_per_call_bank"] > 0 and "dspy_us_per_call" not in figures
 
 
 def test_the_peer_is_held_to_its_faster_side() -> None:
