@@ -21,6 +21,7 @@ VENV := .venv
 BENCH := .venv-bench
 TEST_MODEL := smollm2-135m-instruct
 DEMO_MODEL := qwen2.5-coder-1.5b-instruct
+CODE := flopwise tests benchmarks examples
 EXTRAS := openvino,pandas,dev,demo
 BENCH_EXTRAS := openvino,bench,demo
 # Names in the bench extra are ranges; numbers are only comparable on one version.
@@ -78,8 +79,8 @@ test: setup
 	@$(VENV)/bin/python -m pytest $(ARGS)
 
 lint: $(VENV)/$(STAMP)
-	@$(VENV)/bin/ruff check
-	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/ruff check $(CODE)
+	@$(VENV)/bin/ruff format --check $(CODE)
 	@$(VENV)/bin/mypy
 
 demo: setup

@@ -240,6 +240,13 @@ class Search:
         }
         return Pipeline(winner.plan, self.engine, self.result, facts, winner.explanation)
 
+    async def _tick(self) -> None:
+        """Show what is spent between steps too, which may be minutes apart, and note it in the study."""
+        while True:
+            await asyncio.sleep(TICK)
+            self._notify(*self._now)
+            self.study.save()
+
     def _notify(self, stage: str, running: str) -> None:
         self._now = (stage, running)
         meter, race = self.meter, self.race

@@ -42,6 +42,8 @@ class Study:
             self.store.close()
             raise
         self.bank = SampleBank(folder / "samples.db" if folder else None)
+        # What was committed after the last note of what was spent, and what was in flight, both count.
+        meter.charge(self.bank.drawn() - float(self.store.fact("drawn") or 0.0))
         meter.charge(self.bank.charge_orphans())
         self.clock = Clock(meter.spent, float(self.store.fact("seconds") or 0.0))
         self.save()
@@ -79,8 +81,10 @@ class Study:
         return float(known)
 
     def save(self) -> None:
-        """Note what has been spent, in FLOPs and seconds."""
+        """Note what has been spent, in FLOPs and seconds, and how much of it the bank holds."""
+        drawn = self.bank.drawn()
         self.store.set_fact("meter", self.meter.snapshot())
+        self.store.set_fact("drawn", drawn)
         self.store.set_fact("seconds", self.clock.seconds)
 
     def close(self) -> None:

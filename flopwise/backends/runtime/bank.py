@@ -16,7 +16,17 @@ from types import TracebackType
 from ...ir.request import Sample, Usage
 from . import database
 from .owners import is_alive
-from .rows import CLEAR, SCORE, SELECT_SAMPLES, SELECT_SCORE, StoredSample, StoredScore, read_sample, read_score
+from .rows import (
+    CLEAR,
+    SCORE,
+    SELECT_FLOPS,
+    SELECT_SAMPLES,
+    SELECT_SCORE,
+    StoredSample,
+    StoredScore,
+    read_sample,
+    read_score,
+)
 from .writer import GroupWriter
 
 _RECENT = 8192  # rows kept in memory
@@ -143,6 +153,14 @@ class SampleBank:
             rows = _orphans(writer, self.study)
             connection.executemany(CLEAR, [row[:3] for row in rows])
         return sum(row[3] for row in rows)
+
+    def drawn(self) -> float:
+        """FLOPs of everything stored, what is waiting included: what a search that was killed had at least spent."""
+        if self._writer is None:
+            return 0.0
+        self.flush()
+        with self._lock, database.explained(self._writer.path):
+            return float(self._reader.execute(SELECT_FLOPS).fetchone()[0])
 
     def flush(self) -> None:
         """Write what is waiting; on disk when this returns."""

@@ -17,6 +17,7 @@ SELECT_SAMPLES = (
     "SELECT idx, text, ids, finish, tokens, flops, prompt, cached FROM samples WHERE key = ? AND idx >= ? AND idx < ?"
 )
 SELECT_SCORE = "SELECT probabilities, flops, prompt, cached FROM scores WHERE key = ?"
+SELECT_FLOPS = "SELECT (SELECT total(flops) FROM samples) + (SELECT total(flops) FROM scores)"
 # Where two processes drew the same sample, the first stays.
 _PUT_SAMPLE = (
     "INSERT OR IGNORE INTO samples (key, idx, text, ids, finish, tokens, flops, prompt, cached)"
