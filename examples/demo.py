@@ -50,7 +50,7 @@ class Size:
 
 
 FULL = Size(train=24, dev=48, holdout=24, test=64, search="200 TFLOP", configs=24)
-QUICK = Size(train=8, dev=12, holdout=8, test=24, search="80 TFLOP", configs=4)
+QUICK = Size(train=8, dev=8, holdout=8, test=24, search="60 TFLOP", configs=4)
 
 # All that the fresh process is given: no class, prompt or program of this folder.
 FRESH = """

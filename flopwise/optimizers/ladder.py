@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..compiler.stages import default_value
-from ..ir.choices import ChoiceValue, DemoSet, Integer
+from ..ir.choices import Categorical, ChoiceValue, DemoSet, Integer
+from ..modules.combine import OFF
 from .space import NO_DEMOS, Space
 
 MOST_STRUCTURES = 8
 
 
 def first_rungs(space: Space) -> Iterator[dict[str, ChoiceValue]]:
-    """Each structure at its defaults without demos, then with its largest set of short demos."""
-    structures = [s for s, _ in zip(space.structures(), range(MOST_STRUCTURES), strict=False)]
+    """Each structure at its defaults without demos, then with its largest set of short demos.
+
+    What is optional is left out: a judge has nothing to choose from before counts are raised.
+    """
+    plain = (s for s in space.structures() if not _with_options(space, s))
+    structures = [s for s, _ in zip(plain, range(MOST_STRUCTURES), strict=False)]
     for structure in structures:
         yield fill(space, structure, demos=False)
     for structure in structures:
@@ -23,12 +28,30 @@ def first_rungs(space: Space) -> Iterator[dict[str, ChoiceValue]]:
 
 
 def upper_rungs(space: Space, leaders: Sequence[Mapping[str, ChoiceValue]]) -> Iterator[dict[str, ChoiceValue]]:
-    """The leading configs with every count raised, to the middle of its range and to its end."""
+    """The leading configs with every count raised, to the middle of its range and to its end, then with each option."""
     for level in ("middle", "high"):
         for leader in leaders:
             raised = {k: _raised(space, k, v, level) for k, v in leader.items()}
             if raised != dict(leader):
                 yield fill(space, raised, demos=False)
+            if level == "middle":
+                for name in _options(space, raised):
+                    on = {k: v for k, v in raised.items() if k != name}
+                    yield fill(space, {**on, name: _labels(space, name)[1]}, demos=False)
+
+
+def _labels(space: Space, name: str) -> tuple[str, ...]:
+    domain = space.variables[name].domain
+    return domain.labels if isinstance(domain, Categorical) else ()
+
+
+def _options(space: Space, config: Mapping[str, ChoiceValue]) -> list[str]:
+    """The optional choices that a config leaves out."""
+    return [k for k, v in config.items() if v == OFF and OFF in _labels(space, k)]
+
+
+def _with_options(space: Space, config: Mapping[str, ChoiceValue]) -> bool:
+    return any(OFF in _labels(space, k) and v != OFF for k, v in config.items())
 
 
 def fill(space: Space, partial: Mapping[str, ChoiceValue], demos: bool) -> dict[str, ChoiceValue]:

@@ -23,6 +23,7 @@ from .trials import Trials
 ALPHA = 0.1
 FIRST_BLOCK = 16
 WIDTH = 3  # configs that run a block at once: enough to keep an engine's batch full
+PRIOR_USE = 0.35  # share of its bound that a config is thought to take while none has run; the cap holds regardless
 LEADERS = 2  # configs whose counts the upper rungs raise
 
 
@@ -174,7 +175,7 @@ class Race:
         """What share of their bounds configs have used so far: what a new one will probably take of its own."""
         known = [e for e in self.entrants.values() if self.table.scores(e.key)]
         shares = [self.table.flops(e.key) / e.plan.bound for e in known if e.plan.bound]
-        return sum(shares) / len(shares) if shares else 1.0
+        return sum(shares) / len(shares) if shares else PRIOR_USE
 
     async def _run_units(self, units: Sequence[tuple[Entrant, range]]) -> None:
         from ..backends.runtime.executor import gather_all
