@@ -46,10 +46,11 @@ class Trials:
         Args:
             preset: Ask for this one.
         """
-        for _ in range(1 if preset is not None else ATTEMPTS):
+        for attempt in range(1 if preset is not None else ATTEMPTS):
             if preset is not None:
                 self._study.enqueue_trial(self.space.params(preset))
-            self._study.sampler = _sampler(self.seed + len(self._study.trials))
+            # Where TPE keeps coming back to what was tried, chance leads on.
+            self._study.sampler = _sampler(self.seed + len(self._study.trials), chance=attempt > ATTEMPTS // 2)
             trial = self._study.ask()
             config = self.space.suggest(trial)
             key = config_key(config)
@@ -90,11 +91,13 @@ class Trials:
             self._mirror.add_trial(finished)
 
 
-def _sampler(seed: int) -> Any:
+def _sampler(seed: int, chance: bool) -> Any:
     import warnings
 
     import optuna
 
+    if chance:
+        return optuna.samplers.RandomSampler(seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.samplers.TPESampler(

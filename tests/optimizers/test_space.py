@@ -1,0 +1,101 @@
+"""The space of configs, the ladder of presets, and the trials that fill it in."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+import flopwise as fw
+from flopwise.ir.choices import config_key
+from flopwise.modules.base import Demo
+from flopwise.modules.program import trace
+from flopwise.optimizers.demos import candidate_sets, sites
+from flopwise.optimizers.ladder import fill, first_rungs, upper_rungs
+from flopwise.optimizers.space import Space
+from flopwise.optimizers.trials import Trials
+
+from .additions import Add
+
+
+class Wide(fw.Program):
+    draft = fw.choice(fw.Predict(Add), fw.ChainOfThought(Add))
+    n = fw.integer(1, 16, log=True)
+    warmth = fw.real(0.2, 0.8)
+    judge = fw.optional(fw.Verifier(Add))
+
+    def forward(self, question: str) -> Add:
+        drafts = fw.sample(self.draft, n=self.n, temperature=self.warmth)(question=question)
+        return fw.vote(self.judge(drafts), field="answer")
+
+
+SETS = {"draft.ChainOfThought.demos": {"2-a": ("x", "y"), "2-shortest": ("z", "x")}}
+
+
+def space() -> Space:
+    return Space(trace(Wide()), SETS)
+
+
+def test_only_live_choices_are_suggested() -> None:
+    study = optuna.create_study()
+    for _ in range(40):
+        config = space().suggest(study.ask())
+        assert ("draft.Predict.demos" in config) == (config["draft"] == "Predict")
+        assert ("draft.ChainOfThought.demos" in config) == (config["draft"] == "ChainOfThought")
+        # One sample is drawn greedily, so its temperature decides nothing.
+        assert ("warmth" in config) == (config["n"] > 1)
+        assert not space().live(config)
+
+
+def test_first_rungs_are_each_structure_without_options_then_with_its_short_demos() -> None:
+    rungs = list(first_rungs(space()))
+    assert [r["draft"] for r in rungs] == ["Predict", "ChainOfThought", "ChainOfThought"]
+    assert {r["judge"] for r in rungs} == {"off"}
+    assert {r["n"] for r in rungs} == {1}
+    assert rungs[2]["draft.ChainOfThought.demos"] == ("z", "x")
+
+
+def test_upper_rungs_raise_counts_and_then_add_options() -> None:
+    rungs = list(upper_rungs(space(), [fill(space(), {"draft": "Predict"}, demos=False)]))
+    assert [(r["n"], r["judge"]) for r in rungs] == [(4, "off"), (4, "Verifier"), (16, "off")]
+
+
+def test_trials_never_repeat_a_config_and_are_the_same_for_the_same_seed() -> None:
+    runs = []
+    for _ in range(2):
+        trials, keys = Trials(space(), seed=3, storage=None), []
+        for i in range(25):
+            asked = trials.ask()
+            assert asked is not None
+            trials.tell(asked[0], [i % 3 / 2] * 4, 1e9, dropped=bool(i % 2))
+            keys.append(asked[0])
+        runs.append(keys)
+        assert len(set(keys)) == 25
+    assert runs[0] == runs[1]
+
+
+def test_trials_know_when_the_space_is_used_up() -> None:
+    trials = Trials(
+        Space(trace(fw.choice(fw.Predict(Add, demos=()), fw.ChainOfThought(Add, demos=()), name="c"))), 0, None
+    )
+    asked = [trials.ask() for _ in range(3)]
+    assert {config_key(a[1]) for a in asked[:2] if a} == {'{"c":"Predict"}', '{"c":"ChainOfThought"}'}
+    assert asked[2] is None
+
+
+def test_candidate_sets_have_the_longest_and_the_shortest() -> None:
+    demos = [Demo(str(i), {"reasoning": "step " * i}) for i in range(9)]
+    sets = candidate_sets(demos, 4, seed=0)
+    assert sets["4-longest"] == ("8", "7", "6", "5")
+    assert sets["4-shortest"] == ("0", "1", "2", "3")
+    assert {len(ids) for ids in sets.values()} == {1, 2, 4}
+    assert all(len(set(ids)) == len(ids) for ids in sets.values())
+
+
+def test_sites_are_the_modules_with_open_demos() -> None:
+    found = {s.choice: s.labelled for s in sites(trace(Wide()))}
+    assert found == {"draft.Predict.demos": True, "draft.ChainOfThought.demos": False}
+
+
+@pytest.mark.parametrize("name", ["judge", "n"])
+def test_space_text_names_every_choice(name: str) -> None:
+    assert f"{name}:" in space().as_text()
