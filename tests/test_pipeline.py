@@ -369,7 +369,8 @@ def test_a_progress_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 INTERRUPTED = """
-import asyncio, contextlib, sys
+import asyncio, contextlib, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background leaves it ignored
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
 
@@ -411,7 +412,11 @@ def test_an_interrupt_ends_a_batch_cleanly(tmp_path: Path, where: str) -> None:
         assert run.stdout is not None
         assert run.stdout.readline() == "waiting\n"
         run.send_signal(signal.SIGINT)
-        out, err = run.communicate(timeout=60)
+        try:
+            out, err = run.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            run.kill()
+            raise
     assert out.endswith("interrupted 1\n")
     assert (run.returncode, err) == (0, "")
 
