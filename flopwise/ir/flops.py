@@ -108,7 +108,10 @@ class FlatCost:
 
     def request(self, prompt: int, cached: int, completions: tuple[int, ...]) -> float:
         """FLOPs of one request: uncached prompt tokens and completion tokens at one price."""
-        return self.flops_per_token * (max(prompt - cached, 1) + sum(max(t - 1, 0) for t in completions))
+        tokens = max(prompt - cached, 1)
+        for completion in completions:
+            tokens += max(completion - 1, 0)
+        return self.flops_per_token * tokens
 
 
 Cost = ModelShape | FlatCost

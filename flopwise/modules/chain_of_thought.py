@@ -8,7 +8,7 @@ from ..ir.builder import Builder
 from ..ir.prompt import Ref
 from .base import Module, S
 from .extract import lead, marker, reason_then_extract
-from .predict import answer_request
+from .predict import wanted
 from .template import Writer
 
 _TEMPLATE = "{% block assistant %}{{ demo.reasoning }}\n\n{{ marker }}{{ answer }}{% endblock %}"
@@ -24,7 +24,7 @@ class ChainOfThought(Module[S]):
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """A free Generate and a constrained one that goes on from it, parsed."""
         schema = self.signature
-        technique = f"Think step by step. {answer_request(schema).replace(' and nothing else', ' at the end')}"
+        technique = f"Think step by step, then give {wanted(schema)}."
         writer = Writer(schema, _TEMPLATE, self.template)
         prompt = writer.prompt(inputs, self.worked, technique=technique, marker=marker(schema) + lead(schema))
         return reason_then_extract(b, prompt, schema, self.decoding(), inputs)

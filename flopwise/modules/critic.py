@@ -12,7 +12,7 @@ from ..ir.prompt import Message, Prompt, Ref, Text
 from .base import S
 from .extract import reason_then_extract
 from .judging import Judge
-from .predict import answer_request
+from .predict import wanted
 from .template import Writer
 
 _TEMPLATE = (
@@ -37,8 +37,7 @@ class Critic(Judge[S]):
         asked = " and ".join(f.label.lower() for f in schema.outputs)
         prompt = Writer(schema, _TEMPLATE, self.template).prompt(inputs, (), asked=asked)
         critique = b.generate("critique", prompt, self.decoding())
-        request = answer_request(schema).replace(" and nothing else", " at the end")
-        again = Text(f"Now solve the task anew, mending what was wrong. Think step by step. {request}")
+        again = Text(f"Now do the task anew and mend what was wrong. Think step by step, then give {wanted(schema)}.")
         revision = Prompt((Message("user", (again,)),), (), continues=critique)
         kept = {f.name: inputs[f.name] for f in schema.inputs}
         with b.within("revision"):

@@ -13,15 +13,15 @@ from .extract import answer_tokens
 from .template import Writer
 
 
-def answer_request(schema: Schema) -> str:
-    """What is asked for, in words: the outputs by name, what they hold, and their form."""
+def wanted(schema: Schema) -> str:
+    """The outputs in words, to stand after "give": by name, with their types and what they hold."""
     if output_form(schema) == "json":
         keys = "; ".join(f'"{f.name}" ({type_name(f.type)}){f": {f.desc}" if f.desc else ""}' for f in schema.outputs)
-        return f"Answer with a JSON object with these keys: {keys}."
+        return f"a JSON object with these keys: {keys}"
     only = schema.outputs[0]
-    kind = "" if output_form(schema) == "text" else f" ({type_name(only.type)})"
-    described = f": {only.desc}" if only.desc else ""
-    return f"Answer with the {only.label.lower()}{kind}{described} and nothing else."
+    kind = "" if output_form(schema) == "text" else type_name(only.type)
+    details = ", ".join(d for d in (kind, only.desc) if d)
+    return f"the {only.label.lower()}{f' ({details})' if details else ''}"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Predict(Module[S]):
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """One Generate in the form of the outputs, parsed."""
         schema = self.signature
-        prompt = Writer(schema, own=self.template).prompt(inputs, self.worked, technique=answer_request(schema))
+        technique = f"Give {wanted(schema)} and nothing else."
+        prompt = Writer(schema, own=self.template).prompt(inputs, self.worked, technique=technique)
         most = self.max_tokens if output_form(schema) == "text" else answer_tokens(schema)
         answer = b.generate("answer", prompt, self.decoding(max_tokens=most))
         return b.parse("record", answer, schema, output_form(schema), inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
@@ -20,10 +21,15 @@ def make_record(cls: type[S], fields: Mapping[str, Any], trace: Trace) -> S:
     Raises:
         PipelineFailure: A validator of the class refuses the values.
     """
-    missing = [n for n, f in cls.model_fields.items() if f.is_required() and n not in fields]
     try:
-        record = cls.model_construct(**fields) if missing else cls.model_validate(dict(fields))
+        whole = _required(cls) <= fields.keys()
+        record = cls.model_validate(dict(fields)) if whole else cls.model_construct(**fields)
     except ValidationError as error:
         raise PipelineFailure(f"{cls.__name__} refuses the outputs: {error}", trace) from None
     record._trace = trace
     return cast(S, record)
+
+
+@lru_cache(maxsize=256)
+def _required(cls: type[Signature]) -> frozenset[str]:
+    return frozenset(name for name, field in cls.model_fields.items() if field.is_required())

@@ -99,6 +99,9 @@ class ScriptedEngine:
         if default is not None:
             self._rules.append(("", default))
         self._scores: list[tuple[When, Weights]] = [("", scores)] if callable(scores) else _pairs(scores or {})
+        when, said = self._rules[0] if self._rules else (None, None)
+        self._constant: str | None = said if when == "" and isinstance(said, str) else None
+        self._made: tuple[tuple[object, ...], Sample] | None = None  # the last sample, and what it was made of
         self._tokenizer = ByteTokenizer()
         self._seen: list[TokenIds] = []
         self._waiting: set[asyncio.Future[None]] = set()
@@ -131,16 +134,18 @@ class ScriptedEngine:
         """The script's replies; raises EngineError where it has none or one that breaks the grammar."""
         self.asked.append(request)
         await self._enter(request)
-        prompt = self._tokenizer.decode_all(request.ids)
+        # Where the same is said whatever the prompt, its text is not needed.
+        prompt = "" if self._constant is not None else self._tokenizer.decode_all(request.ids)
         said = _find(self._rules, prompt)
         if said is None:
             end = prompt[-200:]
             raise EngineError(f"the script has no reply to the prompt ending in {end!r}; add a rule or default=")
-        greedy = request.decoding.temperature == 0
-        indices = (0 if greedy else request.first_index + i for i in range(request.n))
-        samples = tuple(self._sample(_say(said, prompt, i), request) for i in indices)
-        drawn = samples[:1] if greedy else samples  # a greedy stream has one sample, however often it is asked for
-        return Reply(samples, self._usage(request.ids, sum(s.tokens for s in drawn)))
+        if request.decoding.temperature == 0:  # a greedy stream has one sample, however often it is asked for
+            sample = self._sample(_say(said, prompt, 0), request)
+            return Reply((sample,) * request.n, self._usage(request.ids, sample.tokens))
+        indices = range(request.first_index, request.first_index + request.n)
+        samples = tuple([self._sample(_say(said, prompt, i), request) for i in indices])
+        return Reply(samples, self._usage(request.ids, sum(s.tokens for s in samples)))
 
     async def score(self, request: ScoreRequest) -> Scores:
         """The script's weights of the choices, made to sum to 1."""
@@ -167,13 +172,14 @@ class ScriptedEngine:
             waiting.cancel()
 
     async def _enter(self, request: Request) -> None:
-        if not 0 < len(request.ids) < self.settings.context:
-            raise EngineError(f"a prompt must have 1 to {self.settings.context - 1} tokens, but got {len(request.ids)}")
-        if self.settings.latency is not None and not self._closed:
-            await self._wait(self.settings.latency(request))
+        s = self.settings
+        if not 0 < len(request.ids) < s.context:
+            raise EngineError(f"a prompt must have 1 to {s.context - 1} tokens, but got {len(request.ids)}")
+        if s.latency is not None and not self._closed:
+            await self._wait(s.latency(request))
         if self._closed:
             raise EngineError("the scripted engine is closed; make another one")
-        error = self.settings.fail(request) if self.settings.fail else None
+        error = s.fail(request) if s.fail else None
         if error is not None:
             raise error
 
@@ -190,6 +196,12 @@ class ScriptedEngine:
 
     def _sample(self, text: str, request: GenerateRequest) -> Sample:
         limit = min(request.decoding.max_tokens, self.settings.context - len(request.ids))
+        made_of = (text, request.decoding, request.grammar, limit)
+        if self._made is None or self._made[0] != made_of:
+            self._made = made_of, self._new_sample(text, request, limit)
+        return self._made[1]
+
+    def _new_sample(self, text: str, request: GenerateRequest, limit: int) -> Sample:
         found = [(at, s) for s in request.decoding.stop if s and (at := text.find(s)) >= 0]
         at, stop = min(found, default=(len(text), ""))
         kept = self._tokenizer.encode(text[:at])

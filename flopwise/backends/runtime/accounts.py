@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...errors import EngineError
 from ...ir.request import Reply, Sample, Scores, Usage, pack
@@ -14,8 +14,7 @@ from .rows import StoredSample, StoredScore
 Answer = Reply | Scores | Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """A settled job.
 
     Attributes:
@@ -45,10 +44,14 @@ def settle(meter: Meter, job: Job, reply: Answer, reports_cached: bool) -> Accou
     reported = (reply if isinstance(reply, Usage) else reply.usage).cached
     prompt = len(job.packed) // TOKEN
     cached = min(reported, prompt) if reports_cached and reported is not None else job.cached
-    tokens = tuple(sample.tokens for sample in samples)
+    tokens = tuple([sample.tokens for sample in samples])
     flops = meter.price(prompt, cached, tokens)
-    meter.settle(job.held, flops, Usage(prompt, sum(tokens), cached))
+    usage = Usage(prompt, sum(tokens), cached)
+    meter.settle(job.held, flops, usage)
     job.held = 0.0
+    if len(samples) == 1:  # as most often: the job is its one sample
+        (sample,) = samples
+        return Account((StoredSample(sample, flops + job.extra, usage),), flops, (job.packed + _fed(sample),))
     shares = _shares(meter, prompt, cached, tokens, flops)
     shares[0] += job.extra
     rows: tuple[Row, ...] = tuple(

@@ -14,7 +14,7 @@ from ...ir.request import ScoreRequest
 from ..engines._base import Engine
 from .accounts import Answer
 from .bank import SampleBank
-from .jobs import Draw, Job, Key, Warm
+from .jobs import Call, Draw, Job, Key, Warm
 from .ledger import Ledger
 from .meter import Meter
 from .radix import RadixTree
@@ -50,6 +50,7 @@ class Dispatcher:
         self.counts = {"requests": 0, "warmups": 0, "retries": 0, "peak": 0}
         self.tasks: set[asyncio.Task[None]] = set()
         self.busy = 0  # sequences under way
+        self._here: Job | None = None  # under way within its caller's task
         self._warming = Warming(self.tree, policy.least)
         self._heap: list[tuple[int, bytes, int, Job]] = []
         self._tie = count()
@@ -64,6 +65,61 @@ class Dispatcher:
             if job.after is None:
                 self._push(job)
         self.dispatch()
+
+    @property
+    def idle(self) -> bool:
+        """True where nothing is queued or under way."""
+        return not (self.busy or self._heap)
+
+    async def ask_here(self, job: Job, call: Call) -> None:
+        """Ask the engine for the only job there is, within the task of the caller who came first for it.
+
+        A task of its own would outlive a caller that is cancelled; here the engine is cancelled with it. Who came
+        later for the same job then gets it from the queue, and what the engine did by then is charged at its bound.
+
+        Args:
+            job: A job of an idle dispatcher.
+            call: The caller's wait, over when this returns.
+        """
+        self._arrived += 1
+        job.cached = self.tree.match(job.packed)
+        error: BaseException | None = self.ledger.hold(job)
+        if error is None:
+            self.busy, self._here = job.width, job
+            self.counts["peak"] = max(self.counts["peak"], job.width)
+            try:
+                await self._run(job)
+            except asyncio.CancelledError:
+                call.leave()
+                self._cut(job)
+                raise
+            except Exception as fault:
+                error = fault
+            self._here = None
+            self.busy -= job.width
+            if error is not None:
+                self.ledger.cancel(job, sent=False)
+        if error is not None:
+            self._give_up(job, error)
+        if self._heap:
+            self.dispatch()
+
+    def _cut(self, job: Job) -> None:
+        """Account for a job whose caller was cancelled while the engine worked on it; queue it for who else waits."""
+        if self._here is not job:  # forgotten by a restart since
+            return
+        self._here = None
+        self.busy -= job.width
+        self.ledger.cancel(job, sent=True)
+        # Where the whole loop ends, those who share it are cancelled too, and are gone a tick later.
+        asyncio.get_running_loop().call_soon(self._again, job)
+
+    def _again(self, job: Job) -> None:
+        if job.wanted:
+            self.submit([job])
+        else:
+            self._give_up(job, None)
+            self.dispatch()
 
     def submit_warm(self, warm: Warm) -> bool:
         """Queue a warm-up asked for by name; False where the engine holds its prefix."""
@@ -84,6 +140,7 @@ class Dispatcher:
         self._heap.clear()
         self._warming = Warming(self.tree, self.policy.least)
         self.busy = 0
+        self._here = None
 
     def _push(self, job: Job) -> None:
         heapq.heappush(self._heap, (job.age, job.packed, next(self._tie), job))

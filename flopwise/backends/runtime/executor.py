@@ -8,49 +8,80 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from ...ir.graph import Graph
-from ...ir.nodes import Const, Execute, Gather, Generate, Host, Input, Loop, Node, Op, Pack, Parse, Reduce, Score
+from ...ir.nodes import Execute, Generate, Host, Loop, Op, Score
 from ...ir.plan import Plan
 from ...ir.prompt import Ref
 from ...ir.record import Failure, Generation, Trace, Values
 from ...ir.request import GenerateRequest, ScoreRequest
-from .query import Query, check_inputs
-from .sandbox import Sandbox
+from .query import InputReader, Query
 from .scheduler import Scheduler
-from .values import dig, executed, gather, pack, parse, reduce
+from .steps import Step, Steps, steps_of
+from .values import dig, executed
 
-_TOLERANT = {Op.GATHER, Op.REDUCE, Op.SELECT}
+if TYPE_CHECKING:
+    from .sandbox import Sandbox
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """The end of a query: its record or failure, and its trace."""
 
     result: Values | Failure
     trace: Trace
 
 
+class _Making:
+    """A value on its way: who comes for it while it is made waits here."""
+
+    __slots__ = ("error", "future")
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.future: asyncio.Future[Any] | None = None  # made by the first who waits: most often nobody does
+
+    async def wait(self) -> Any:
+        """The value once it is there, or the fault that kept it from being made."""
+        if self.error is not None:
+            raise self.error
+        if self.future is None:
+            self.future = asyncio.get_running_loop().create_future()
+        # Shielded: a waiter that is cancelled must not cancel the value under the one who makes it.
+        return await asyncio.shield(self.future)
+
+    def done(self, value: Any) -> None:
+        """Hand the value to who waits."""
+        if self.future is not None:
+            self.future.set_result(value)
+
+    def failed(self, error: BaseException) -> None:
+        """Raise the fault to who waits and to who comes later."""
+        self.error = error
+        if self.future is not None:
+            self.future.set_exception(error)
+            self.future.exception()  # noted as seen: who waited may be cancelled by now
+
+
 class _Frame:
     """The values of one graph in one query: of the program, or of one trip of a region."""
 
-    __slots__ = ("again", "graph", "index", "memo", "path", "query", "suffix")
+    __slots__ = ("again", "index", "memo", "query", "steps", "suffix")
 
     def __init__(
-        self, query: Query, graph: Graph, params: dict[str, Any], path: str = "", index: int = 0, again: bool = False
+        self, query: Query, steps: Steps, params: Mapping[str, Any], index: int = 0, again: bool = False
     ) -> None:
         self.query = query
-        self.graph = graph
-        self.path = path
+        self.steps = steps.by_name
         self.index = index  # which trip this is, over all regions around it: picks the sample
         self.again = again  # a trip after the first, which finds its prompts resident
         self.suffix = ""  # tells rounds of a while-region apart in streams
-        self.memo: dict[str, Any] = params
+        self.memo: dict[str, Any] = {name: params[field] for name, field in steps.inputs}
+        if query.keep:
+            kept = {steps.by_name[name].name: value for name, value in self.memo.items()}
+            query.trace.values |= {name: value for name, value in kept.items() if name in query.keep}
 
 
-Evaluate = Callable[["Executable", _Frame, Node, list[Any]], Awaitable[Any]]
+Evaluate = Callable[["Executable", _Frame, Step, list[Any]], Awaitable[Any]]
 
 
 class Executable:
@@ -70,6 +101,8 @@ class Executable:
         self.scheduler = scheduler
         self.allow_impure = allow_impure
         self._sandbox = sandbox
+        self._steps = steps_of(plan, plan.graph)
+        self._inputs = InputReader(plan.graph.schema.inputs)
 
     async def run(self, inputs: Mapping[str, Any], keep: frozenset[str] = frozenset()) -> Run:
         """Run one query.
@@ -83,11 +116,10 @@ class Executable:
             EngineError: The engine failed.
             BudgetError: The search's budget is used up.
         """
-        values = check_inputs(inputs, self.plan.graph.schema.inputs)
+        values = self._inputs.read(inputs)
         engine = self.scheduler.engine
         query = Query(self.plan, engine.model.cost, engine.tokenizer, keep)
-        frame = _Frame(query, self.plan.graph, values)
-        result = await self._value(frame, self.plan.graph.outputs[0])
+        result = await self._value(_Frame(query, self._steps, values), self._steps.outputs[0])
         if not isinstance(result, (Values, Failure)):
             result = Values({self.plan.graph.schema.outputs[0].name: result})
         return Run(result, query.trace)
@@ -103,129 +135,105 @@ class Executable:
         return dig(value, ref.path) if ref.path else value
 
     async def _node(self, frame: _Frame, name: str) -> Any:
-        if name in frame.memo:
-            value = frame.memo[name]
-            # Shielded: a waiter that is cancelled must not cancel the value under the one who makes it.
-            return await asyncio.shield(value) if isinstance(value, asyncio.Future) else value
-        # Two users may come for one value at once: the second waits for the first.
-        pending: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        frame.memo[name] = pending
+        """A node's value, made by the first who comes for it."""
+        memo = frame.memo
+        if name in memo:
+            value = memo[name]
+            return await value.wait() if type(value) is _Making else value
+        making = memo[name] = _Making()
+        step = frame.steps[name]
         try:
-            value = await self._evaluate(frame, frame.graph.by_name[name])
+            value = await self._make(frame, step)
         except BaseException as error:
-            pending.set_exception(error)
-            pending.exception()  # noted as seen: nobody else may be waiting
+            making.failed(error)
             raise
-        frame.memo[name] = value
-        pending.set_result(value)
-        if frame.path + name in frame.query.keep:
-            frame.query.trace.values[frame.path + name] = value
+        memo[name] = value
+        making.done(value)
+        if frame.query.keep and step.name in frame.query.keep:
+            frame.query.trace.values[step.name] = value
         return value
 
-    async def _evaluate(self, frame: _Frame, node: Node) -> Any:
-        if isinstance(node.attrs, Input):
-            return frame.memo[node.attrs.field]
-        if node.op is Op.SELECT:
-            condition = await self._value(frame, node.inputs[0])
-            if isinstance(condition, Failure):
-                return condition
-            return await self._value(frame, node.inputs[1] if condition else node.inputs[2])
-        values = await self._all(frame, list(node.refs()))
-        if node.op not in _TOLERANT:
-            failed = next((v for v in values if isinstance(v, Failure)), None)
-            if failed is not None:
-                self._release(frame, node)
-                return failed
-        return await _EVALUATE[node.op](self, frame, node, values)
+    async def _make(self, frame: _Frame, step: Step) -> Any:
+        if step.node.op is Op.SELECT:
+            condition, first, second = step.refs
+            chosen = await self._value(frame, condition)
+            return chosen if isinstance(chosen, Failure) else await self._value(frame, first if chosen else second)
+        values = await self._taken(frame, step)
+        if not step.tolerant:
+            for value in values:
+                if isinstance(value, Failure):
+                    frame.query.fuel.settle(step.held(frame.again))  # it will not run
+                    return value
+        if step.pure is None:
+            return await _EVALUATE[step.node.op](self, frame, step, values)
+        result = step.pure(values)
+        if isinstance(result, Failure):
+            frame.query.trace.failures.append(result)
+        return result
 
-    async def _all(self, frame: _Frame, refs: list[Ref]) -> list[Any]:
-        """The values of refs, side by side where more than one of them is still to be made."""
-        missing = dict.fromkeys(r.node for r in refs if r.node not in frame.memo)
-        if len(missing) > 1:
+    async def _taken(self, frame: _Frame, step: Step) -> list[Any]:
+        """The values a step takes, made side by side where more than one of them is still to be made."""
+        memo = frame.memo
+        missing = [name for name in step.needs if name not in memo]
+        if len(missing) == 1:
+            await self._node(frame, missing[0])
+        elif missing:
             await gather_all([self._node(frame, name) for name in missing])
-        return [await self._value(frame, r) for r in refs]
+        values = []
+        for name, path in step.takes:
+            value = memo[name]
+            if type(value) is _Making:
+                value = await value.wait()
+            values.append(dig(value, path) if path else value)
+        return values
 
-    # what each op does ----------------------------------------------------------------------------------
+    # what the ops do that wait ---------------------------------------------------------------------------
 
-    def _release(self, frame: _Frame, node: Node) -> None:
-        """Give back what was held for a node that will not run."""
-        frame.query.fuel.settle(self._held(frame, node))
-
-    def _held(self, frame: _Frame, node: Node) -> float:
-        bound = self.plan.bounds.get(frame.path + node.name)
-        if bound is None:
-            return 0.0
-        return bound.again if frame.again and node.prompt is not None else bound.least
-
-    async def _generate(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
-        attrs = cast(Generate, node.attrs)
-        query, name = frame.query, frame.path + node.name
-        ids, cached = query.ids(name, self.plan.prompts[name], _by_ref(node, values))
-        stream = self.plan.streams.get(name, "") + frame.suffix if attrs.decoding.temperature else ""
-        first = frame.index * attrs.n if attrs.decoding.temperature else 0
+    async def _generate(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
+        attrs, query = cast(Generate, step.attrs), frame.query
+        assert step.prompt is not None
+        ids, cached = query.ids(step.name, step.prompt, dict(zip(step.refs, values, strict=True)))
+        stream, first = "", 0
+        if attrs.decoding.temperature:
+            stream, first = step.stream + frame.suffix, frame.index * attrs.n
         request = GenerateRequest(ids, attrs.decoding, attrs.grammar, attrs.n, stream, first)
         samples = (await self.scheduler.generate(request)).samples
-        flops = query.charge(name, ids, cached, tuple(s.text for s in samples), tuple(s.tokens for s in samples))
-        query.fuel.settle(self._held(frame, node), flops)
-        made = [Generation(ids, s) for s in samples]
-        return made if node.type.many else made[0]
+        flops = query.charge(
+            step.name, ids, cached, tuple([s.text for s in samples]), tuple([s.tokens for s in samples])
+        )
+        query.fuel.settle(step.held(frame.again), flops)
+        return [Generation(ids, s) for s in samples] if step.node.type.many else Generation(ids, samples[0])
 
-    async def _score(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
-        attrs = cast(Score, node.attrs)
-        query, name = frame.query, frame.path + node.name
-        ids, cached = query.ids(name, self.plan.prompts[name], _by_ref(node, values))
+    async def _score(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
+        attrs, query = cast(Score, step.attrs), frame.query
+        assert step.prompt is not None
+        ids, cached = query.ids(step.name, step.prompt, dict(zip(step.refs, values, strict=True)))
         choices = tuple(query.tokenizer.encode(c)[0] for c in attrs.choices)
         scores = await self.scheduler.score(ScoreRequest(ids, choices))
         first = scores.probabilities[0]
-        flops = query.charge(name, ids, cached, (f"{first:.6f}",), ())
-        query.fuel.settle(self._held(frame, node), flops)
+        flops = query.charge(step.name, ids, cached, (f"{first:.6f}",), ())
+        query.fuel.settle(step.held(frame.again), flops)
         return first
 
-    async def _execute(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
-        attrs = cast(Execute, node.attrs)
+    async def _execute(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
+        attrs = cast(Execute, step.attrs)
         program = "".join(v.text if isinstance(v, Generation) else str(v) for v in values)
         if self._sandbox is None:
+            from .sandbox import Sandbox
+
             self._sandbox = Sandbox()
         result = await self._sandbox.run(program, attrs.schema.output_names, attrs.seconds)
         return executed(program, result.ok, result.values, result.error, attrs.schema)
 
-    async def _parse(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
-        result = parse(frame.path + node.name, cast(Parse, node.attrs), values)
-        if isinstance(result, Failure):
-            frame.query.trace.failures.append(result)
-        return result
-
-    async def _pack(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
-        return pack(cast(Pack, node.attrs), values)
-
-    async def _gather(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
-        return gather(cast(Gather, node.attrs), values)
-
-    async def _reduce(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
-        records = values[0] if isinstance(values[0], list) else [values[0]]
-        result = reduce(frame.path + node.name, cast(Reduce, node.attrs), records)
-        if isinstance(result, Failure):
-            frame.query.trace.failures.append(result)
-        return result
-
-    async def _const(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
-        return cast(Const, node.attrs).value
-
-    async def _host(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
+    async def _host(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
         from .host import call_host
 
-        attrs = cast(Host, node.attrs)
-        return await call_host(frame.query, frame.path + node.name, attrs, values, self.allow_impure)
+        return await call_host(frame.query, step.name, cast(Host, step.attrs), values, self.allow_impure)
 
-    async def _loop(self, frame: _Frame, node: Node, values: list[Any]) -> Any:
+    async def _loop(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
         from .regions import run_region
 
-        return await run_region(self, frame, node, cast(Loop, node.attrs), values)
-
-
-def _by_ref(node: Node, values: list[Any]) -> dict[Ref, Any]:
-    """A prompt's values by where they come from: a chat template may put its turns in an order of its own."""
-    return dict(zip(node.refs(), values, strict=True))
+        return await run_region(self, frame, step, cast(Loop, step.attrs), values)
 
 
 async def gather_all(awaitables: list[Any]) -> list[Any]:
@@ -244,11 +252,6 @@ _EVALUATE: dict[Op, Evaluate] = {
     Op.GENERATE: Executable._generate,
     Op.SCORE: Executable._score,
     Op.EXECUTE: Executable._execute,
-    Op.PARSE: Executable._parse,
-    Op.PACK: Executable._pack,
-    Op.GATHER: Executable._gather,
-    Op.REDUCE: Executable._reduce,
-    Op.CONST: Executable._const,
     Op.HOST: Executable._host,
     Op.LOOP: Executable._loop,
 }

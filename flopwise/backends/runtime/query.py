@@ -11,7 +11,7 @@ from ...ir.plan import Carry, Fill, Plan, PromptPlan, Static
 from ...ir.prompt import Ref
 from ...ir.record import Asked, Failure, Generation, Trace
 from ...ir.request import TokenIds
-from ...ir.schemas import Field
+from ...ir.schemas import STRING, Field
 from ...ir.target import Tokenizer
 from ...ir.types import read, render_value
 from .fuel import Fuel
@@ -88,36 +88,55 @@ class Query:
     ) -> float:
         """Charge a request that has ended to the query, note it in the trace, and return its FLOPs."""
         flops = self.cost.request(len(ids), cached, completions) if self.cost is not None else 0.0
-        self.trace.requests.append(Asked(node, ids, outputs, cached, sum(completions), flops))
-        self.trace.flops += flops
+        trace = self.trace
+        trace.requests.append(Asked(node, ids, outputs, cached, sum(completions), flops))
+        trace.flops += flops
         return flops
 
 
-def check_inputs(inputs: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, Any]:
-    """The program's inputs, typed.
+class InputReader:
+    """Reads a program's inputs: what is known of its fields is looked up once, not for every query.
 
     Args:
-        inputs: What the caller gave.
         fields: What the program takes.
-
-    Raises:
-        InputError: A field is unknown, missing, of the wrong type, or not valid Unicode.
     """
-    known = [f.name for f in fields]
-    unknown = [name for name in inputs if name not in known]
-    missing = [f.name for f in fields if f.name not in inputs and not f.optional]
-    if unknown or missing:
-        raise InputError(
+
+    __slots__ = ("_fields", "_names", "_needed")
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._fields = tuple((f, f.name, f.optional, f.type_json == STRING) for f in fields)
+        self._names = frozenset(f.name for f in fields)
+        self._needed = frozenset(f.name for f in fields if not f.optional)
+
+    def read(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The program's inputs, typed.
+
+        Raises:
+            InputError: A field is unknown, missing, of the wrong type, or not valid Unicode.
+        """
+        given = inputs.keys()
+        if not self._needed <= given <= self._names:
+            raise self._mismatch(inputs)
+        values = {}
+        for field, name, optional, text in self._fields:
+            value = inputs.get(name)
+            # A plain text is what a field of type string takes, as it is; ASCII cannot hold a broken character.
+            plain = text and type(value) is str and value.isascii()
+            values[name] = value if plain or (value is None and optional) else _checked(field, value)
+        return values
+
+    def _mismatch(self, inputs: Mapping[str, Any]) -> InputError:
+        known = [field.name for field, *_ in self._fields]
+        unknown = [name for name in inputs if name not in self._names]
+        missing = [name for name in known if name in self._needed and name not in inputs]
+        return InputError(
             f"the pipeline takes {', '.join(known)};"
             + (f" unknown: {', '.join(map(repr, unknown))}." if unknown else "")
             + (f" missing: {', '.join(map(repr, missing))}." if missing else "")
         )
-    return {f.name: _checked(f, inputs.get(f.name)) for f in fields}
 
 
 def _checked(field: Field, value: Any) -> Any:
-    if value is None and field.optional:
-        return None
     if isinstance(value, str):
         _check_unicode(field.name, value)
     try:
@@ -135,4 +154,3 @@ def _check_unicode(name: str, text: str) -> None:
             f"input {name!r}: text must be valid Unicode, but position {error.start} holds "
             f"{text[error.start]!r}; decode it with errors='replace'"
         ) from None
-

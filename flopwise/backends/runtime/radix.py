@@ -13,6 +13,7 @@ from itertools import count
 from ...ir.request import TokenIds, pack
 
 TOKEN = 4  # bytes of a packed id
+_AT_ONCE = 256  # bytes that are compared as one number: fewer steps than bisecting them
 
 
 class _Node:
@@ -27,17 +28,19 @@ class _Node:
 
 
 def common(a: bytes, b: bytes, start: int = 0) -> int:
-    """Bytes that `a[start:]` and `b` have in common at their front, by bisection."""
-    low, high = 0, min(len(a) - start, len(b))
+    """Bytes that `a[start:]` and `b` have in common at their front."""
+    high = min(len(a) - start, len(b))
     if a.startswith(b[:high], start):
         return high
-    while high - low > 1:
+    low = 0
+    while high - low > _AT_ONCE:  # by bisection until it pays to look at all that is left
         middle = (low + high) // 2
         if a[start + low : start + middle] == b[low:middle]:
             low = middle
         else:
             high = middle
-    return low
+    differs = int.from_bytes(a[start + low : start + high], "little") ^ int.from_bytes(b[low:high], "little")
+    return low + ((differs & -differs).bit_length() - 1) // 8 if differs else high
 
 
 def usable(packed: bytes, block: int) -> bytes:

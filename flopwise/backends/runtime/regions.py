@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...ir.nodes import Loop, Node
+from ...ir.nodes import Loop
 from ...ir.plan import Bound
 from ...ir.record import Failure
+from .steps import Step
 from .values import dig
 
 if TYPE_CHECKING:
     from .executor import Executable, _Frame
 
 
-async def run_region(executable: Executable, frame: _Frame, node: Node, loop: Loop, values: list[Any]) -> Any:
+async def run_region(executable: Executable, frame: _Frame, step: Step, loop: Loop, values: list[Any]) -> Any:
     """Run a region and return its list (repeat, map) or its last carried values (while)."""
-    bound = executable.plan.bounds[frame.path + node.name]
+    bound = step.bound
     if loop.mode == "repeat":
-        return await _repeat(executable, frame, node, loop, values, bound)
+        return await _repeat(executable, frame, step, loop, values, bound)
     if loop.mode == "map":
-        return await _map(executable, frame, node, loop, values, bound)
-    return await _while(executable, frame, node, loop, values, bound)
+        return await _map(executable, frame, step, loop, values, bound)
+    return await _while(executable, frame, step, loop, values, bound)
 
 
 async def _repeat(
-    executable: Executable, frame: _Frame, node: Node, loop: Loop, values: list[Any], bound: Bound
+    executable: Executable, frame: _Frame, step: Step, loop: Loop, values: list[Any], bound: Bound
 ) -> list[Any]:
     """Independent trips in waves: the required ones, and then as many at once as the fuel covers."""
     assert isinstance(loop.trips, int)
@@ -37,20 +38,20 @@ async def _repeat(
         extra = fuel.affordable(bound.trip(1) + bound.carry, loop.trips - done - must)
         if must + extra == 0:
             break
-        trips = [_trip(executable, frame, node, loop, values, done + i, loop.trips) for i in range(must + extra)]
+        trips = [_trip(executable, frame, step, loop, values, done + i, loop.trips) for i in range(must + extra)]
         results += await _side_by_side(trips)
     return results
 
 
 async def _map(
-    executable: Executable, frame: _Frame, node: Node, loop: Loop, values: list[Any], bound: Bound
+    executable: Executable, frame: _Frame, step: Step, loop: Loop, values: list[Any], bound: Bound
 ) -> list[Any] | Failure:
     """One trip for each item; items that failed pass through."""
     assert isinstance(loop.trips, int)
     items = values[0]
     if isinstance(items, Failure):
         return items
-    name, most = frame.path + node.name, loop.trips
+    name, most = step.name, loop.trips
     if len(items) > most:
         return frame.query.fail(name, f"{len(items)} items are more than the cap of {most}")
 
@@ -58,14 +59,12 @@ async def _map(
         if isinstance(item, Failure):
             frame.query.fuel.settle(bound.trip(i))
             return item
-        return await _trip(executable, frame, node, loop, [item, *values[1:]], i, most)
+        return await _trip(executable, frame, step, loop, [item, *values[1:]], i, most)
 
     return await _side_by_side([one(i, item) for i, item in enumerate(items)])
 
 
-async def _while(
-    executable: Executable, frame: _Frame, node: Node, loop: Loop, values: list[Any], bound: Bound
-) -> Any:
+async def _while(executable: Executable, frame: _Frame, step: Step, loop: Loop, values: list[Any], bound: Bound) -> Any:
     """Trips one after another until the carried values say so, the trips or the fuel are at their end."""
     assert isinstance(loop.trips, int)
     carried, done = list(values), 0
@@ -76,7 +75,7 @@ async def _while(
         if i >= loop.required and not frame.query.fuel.take(bound.trip(i)):
             break
         done += 1
-        outputs = await _trip(executable, frame, node, loop, carried, i, 1)
+        outputs = await _trip(executable, frame, step, loop, carried, i, 1)
         if any(isinstance(o, Failure) for o in outputs):
             break  # a round that failed leaves what was there before it
         carried = [*outputs, *carried[len(outputs) :]]
@@ -85,16 +84,16 @@ async def _while(
 
 
 async def _trip(
-    executable: Executable, frame: _Frame, node: Node, loop: Loop, values: list[Any], trip: int, most: int
+    executable: Executable, frame: _Frame, step: Step, loop: Loop, values: list[Any], trip: int, most: int
 ) -> Any:
     """One trip: the body on its parameters. Its index in all regions picks its samples."""
     from .executor import _Frame as Frame
 
     params = dict(zip(loop.params, values, strict=True))
-    path = f"{frame.path}{node.name}/"
     rounds = loop.mode == "while"
     index = frame.index if rounds else frame.index * most + trip
-    inner = Frame(frame.query, loop.body, params, path, index, again=trip > 0 and not rounds)
+    assert step.body is not None
+    inner = Frame(frame.query, step.body, params, index, again=trip > 0 and not rounds)
     inner.suffix = frame.suffix + (f"/{trip}" if rounds and trip else "")
     if rounds:
         return [await executable._value(inner, out) for out in loop.body.outputs]

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...errors import EngineError
 from ...ir.request import GenerateRequest, Sample, ScoreRequest, TokenIds, Usage, pack
 from ..engines._base import Engine
 from .bank import SampleBank
 from .dispatch import Dispatcher, Policy
-from .jobs import Call, Draw, Key, Row, Warm, jobs_of
+from .jobs import Call, Draw, Job, Key, Row, Warm, jobs_of
 from .keys import canonical, sample_key, score_key
 from .meter import Meter
 from .rows import StoredSample, StoredScore
@@ -25,8 +25,7 @@ from .rows import StoredSample, StoredScore
 paused_loop: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("flopwise_paused_loop", default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Samples of a request.
 
     Attributes:
@@ -45,8 +44,7 @@ class Outcome:
     spent: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreOutcome:
+class ScoreOutcome(NamedTuple):
     """Probabilities of a request's choices; the fields mean what they mean in Outcome."""
 
     probabilities: tuple[float, ...]
@@ -122,7 +120,7 @@ class Scheduler:
         """
         self._enter()
         packed = pack(ids)
-        call = Call(asyncio.get_running_loop().create_future())
+        call = Call(asyncio.get_running_loop())
         known = self._dispatcher.draws.get((("warm", packed), 0))
         draw = known or Draw(("warm", packed), 0, packed, ScoreRequest(ids, ()))
         call.join(draw)
@@ -146,29 +144,46 @@ class Scheduler:
     ) -> tuple[list[Row], list[Row]]:
         """Rows by index, and which of them this call was the first to ask for."""
         loop = self._enter()
-        call, draws, first = Call(loop.create_future()), self._dispatcher.draws, []
+        call, draws, first = Call(loop), self._dispatcher.draws, []
+        leads = not self._fresh
         for index in indices:
             draw = draws.get((key, index))
             if draw is None:
                 draw = draws[key, index] = Draw(key, index, packed, request)
-                if not self._fresh:
-                    loop.call_soon(self._gathered)
                 self._fresh.append(draw)
                 first.append(draw)
             call.join(draw)
+        if first and leads:
+            await self._lead(call)
         await self._wait(call)
         return _rows(call.draws), _rows(first)
 
+    async def _lead(self, call: Call) -> None:
+        """Send what gathers in this tick: its first caller does it, and asks the engine itself where it is alone."""
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            call.leave()
+            self._dispatcher.submit(self._gathered())
+            raise
+        jobs = self._gathered()
+        if len(jobs) == 1 and self.bank is None and self._dispatcher.idle:
+            await self._dispatcher.ask_here(jobs[0], call)
+        else:
+            self._dispatcher.submit(jobs)
+
     async def _wait(self, call: Call) -> None:
+        if not call.missing:
+            return
         try:
             await call.future
         except asyncio.CancelledError:
             call.leave()
             raise
 
-    def _gathered(self) -> None:
+    def _gathered(self) -> list[Job]:
         fresh, self._fresh = self._fresh, []
-        self._dispatcher.submit(jobs_of(fresh, self._most))
+        return jobs_of(fresh, self._most)
 
     def _enter(self) -> asyncio.AbstractEventLoop:
         """The running loop; a loop that has ended leaves nothing behind."""
@@ -195,7 +210,9 @@ def _rows(draws: Sequence[Draw]) -> list[Row]:
 
 def _outcome(request: GenerateRequest, rows: Sequence[Row], from_bank: int, spent: float) -> Outcome:
     stored = [row for row in rows if isinstance(row, StoredSample)]
-    copies = request.n // len(stored)  # more than 1 at temperature 0 only
+    if len(stored) == 1:
+        (row,) = stored  # greedy samples are copies of one
+        return Outcome((row.sample,) * request.n, row.usage, row.flops, from_bank * request.n, spent)
     usage = Usage(len(request.ids), sum(row.usage.completion for row in stored), stored[0].usage.cached)
-    samples = tuple(row.sample for row in stored) * copies
-    return Outcome(samples, usage, sum(row.flops for row in stored), from_bank * copies, spent)
+    samples = tuple(row.sample for row in stored)
+    return Outcome(samples, usage, sum(row.flops for row in stored), from_bank, spent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from ...ir.grammars import closed_values
 from ...ir.nodes import Gather, Pack, Parse, Reduce
 from ...ir.record import Executed, Failure, Generation, Values
 from ...ir.schemas import Schema, type_name
-from ...ir.types import jsonable, outputs_model, read, render_value
+from ...ir.types import jsonable, outputs_model, read, reader, render_value
 
 
 def dig(value: Any, path: tuple[str | int, ...]) -> Any:
@@ -30,16 +30,26 @@ def dig(value: Any, path: tuple[str | int, ...]) -> Any:
     return value
 
 
-def parse(node: str, attrs: Parse, inputs: Sequence[Any]) -> Values | Failure:
-    """The typed record in a generation's text or an execution's result, or the failure that says why not."""
-    source = inputs[0]
-    try:
-        fields = _READERS[attrs.form](source, attrs.schema)
-    except ValueError as error:
-        return Failure(node, _reason(source, error))
-    if isinstance(fields, str):
-        return Failure(node, fields)
-    return Values({**dict(zip(attrs.extra, inputs[1:], strict=True)), **fields})
+def parser(node: str, attrs: Parse) -> Callable[[Sequence[Any]], Values | Failure]:
+    """What reads a typed record out of a generation's text or an execution's result, or says why it cannot.
+
+    Args:
+        node: Full dotted name, for failures.
+        attrs: What to read; what follows from it is worked out here, once.
+    """
+    read_fields, extra = _READERS[attrs.form](attrs.schema), attrs.extra
+
+    def parse(inputs: Sequence[Any]) -> Values | Failure:
+        source = inputs[0]
+        try:
+            fields = read_fields(source)
+        except ValueError as error:
+            return Failure(node, _reason(source, error))
+        if isinstance(fields, str):
+            return Failure(node, fields)
+        return Values({**dict(zip(extra, inputs[1:], strict=True)), **fields} if extra else fields)
+
+    return parse
 
 
 def _reason(source: Any, error: ValueError) -> str:
@@ -49,29 +59,42 @@ def _reason(source: Any, error: ValueError) -> str:
     return f"the output does not parse: {' '.join(line.strip() for line in first[:3])}"
 
 
-def _text(source: Generation, schema: Schema) -> dict[str, Any]:
-    return {schema.outputs[0].name: source.text.strip()}
+def _text(schema: Schema) -> _Reader:
+    name = schema.outputs[0].name
+    return lambda source: {name: source.text.strip()}
 
 
-def _scalar(source: Generation, schema: Schema) -> dict[str, Any]:
-    if source.sample.finish == "length":
-        raise ValueError("cut off")  # half a number reads like a whole one
+def _scalar(schema: Schema) -> _Reader:
     field = schema.outputs[0]
-    text = source.text.strip()
-    found = next((v for v in closed_values(field.type) if render_value(v).strip() == text), text)
-    return {field.name: read(field.type_json, found)}
+    name, read_one = field.name, reader(field.type_json)
+    # Of two values that are written alike the first counts.
+    closed = {render_value(v).strip(): v for v in reversed(closed_values(field.type))}
+
+    def read_scalar(source: Generation) -> dict[str, Any]:
+        if source.sample.finish == "length":
+            raise ValueError("cut off")  # half a number reads like a whole one
+        text = source.sample.text.strip()
+        return {name: read_one(closed.get(text, text))}
+
+    return read_scalar
 
 
-def _json(source: Generation, schema: Schema) -> dict[str, Any]:
-    record = outputs_model(schema).model_validate_json(source.text).model_dump()
-    return {name: record[name] for name in schema.output_names}
+def _json(schema: Schema) -> _Reader:
+    names = schema.output_names
+
+    def read_json(source: Generation) -> dict[str, Any]:
+        record = outputs_model(schema).model_validate_json(source.text).model_dump()
+        return {name: record[name] for name in names}
+
+    return read_json
 
 
-def _result(source: Executed, schema: Schema) -> dict[str, Any] | str:
-    return dict(source.values) if source.ok else f"the program failed: {source.error[-300:]}"
+def _result(schema: Schema) -> _Reader:
+    return lambda source: dict(source.values) if source.ok else f"the program failed: {source.error[-300:]}"
 
 
-_READERS: dict[str, Any] = {"text": _text, "scalar": _scalar, "json": _json, "result": _result}
+_Reader = Callable[[Any], dict[str, Any] | str]
+_READERS: dict[str, Callable[[Schema], _Reader]] = {"text": _text, "scalar": _scalar, "json": _json, "result": _result}
 
 
 def executed(program: str, ok: bool, values: Mapping[str, Any], error: str, schema: Schema) -> Executed:
