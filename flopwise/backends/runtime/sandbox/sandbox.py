@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from queue import LifoQueue
@@ -14,6 +15,7 @@ from ._base import WALL, ExecutionResult, Limits
 from .reply import DIED, read_reply
 from .worker import Worker
 
+_THREADS = "flopwise-sandbox"
 _GRACE_SECONDS = 5.0  # beyond a program's own time, until its server is given up
 
 
@@ -37,7 +39,7 @@ class Sandbox:
         for worker in self._workers:
             self._idle.put(worker)
         # Servers end with the thread that started them, and these threads last as long as the sandbox.
-        self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="flopwise-sandbox")
+        self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix=_THREADS)
         self._closed = False
         # A sandbox that nobody closed ends its servers when it goes, at the latest when the interpreter does.
         self._end = weakref.finalize(self, _end, self._workers, self._pool)
@@ -94,7 +96,8 @@ class Sandbox:
 def _end(workers: list[Worker], pool: ThreadPoolExecutor) -> None:
     for worker in workers:
         worker.kill()
-    pool.shutdown()
+    # The last reference may go in a thread of the pool, which cannot wait for itself; its end is near in any case.
+    pool.shutdown(wait=not threading.current_thread().name.startswith(_THREADS))
     for worker in workers:
         worker.close()
 
