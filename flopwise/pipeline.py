@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, ca
 from .errors import InputError, PipelineFailure
 from .ir.plan import Plan
 from .ir.record import Failure, Trace, Values
+from .modules.records import make_record
 
 if TYPE_CHECKING:
     from .backends.engines._base import Engine
@@ -58,6 +59,8 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
         outer = asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
+    from concurrent.futures import ThreadPoolExecutor
+
     from .backends.runtime.scheduler import paused_loop
 
     context = copy_context()
@@ -139,8 +142,6 @@ class Pipeline(Generic[P, R]):
 
     def record(self, values: Values, trace: Trace) -> Any:
         """The typed record of a run's values."""
-        from .modules.records import make_record
-
         return make_record(self._result, values.fields, trace)
 
     @overload

@@ -191,6 +191,8 @@ def outputs_model(schema: Schema) -> type[BaseModel]:
 
 def render_value(value: Any) -> str:
     """A value as it stands in a prompt: text as it is, numbers plainly, everything else as JSON."""
+    if type(value) is str:
+        return value
     if isinstance(value, str):
         return str(value.value) if hasattr(value, "value") else value
     if isinstance(value, bool) or value is None:

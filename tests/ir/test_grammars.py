@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from flopwise.backends.runtime.values import parse
+from flopwise.backends.runtime.values import parser
 from flopwise.ir.grammars import json_pattern, output_form, output_grammar, scalar_pattern
 from flopwise.ir.nodes import Parse
 from flopwise.ir.record import Generation, Values
@@ -84,7 +84,7 @@ def test_a_value_is_written_by_its_grammar_and_reads_back(kind: str, data: st.Da
     grammar = output_grammar(made)
     if grammar is not None:
         assert grammar.kind == "regex" and re.fullmatch(grammar.text, text), (grammar.text, text)
-    record = parse("n", Parse(made, output_form(made)), [generation(text)])
+    record = parser("n", Parse(made, output_form(made)))([generation(text)])
     assert isinstance(record, Values) and record.fields["answer"] == value
 
 
@@ -96,7 +96,7 @@ def test_several_outputs_are_one_json_object(data: st.DataObject) -> None:
     text = answer_text(made, fields)
     grammar = output_grammar(made)
     assert grammar is not None and re.fullmatch(grammar.text, text)
-    record = parse("n", Parse(made, "json"), [generation(text)])
+    record = parser("n", Parse(made, "json"))([generation(text)])
     assert isinstance(record, Values) and record.fields == fields
 
 
@@ -107,7 +107,7 @@ def test_whatever_a_grammar_allows_parses(data: st.DataObject) -> None:
     grammar = output_grammar(made)
     assert grammar is not None
     text = data.draw(st.from_regex(grammar.text, fullmatch=True))
-    assert isinstance(parse("n", Parse(made, output_form(made)), [generation(text)]), Values), text
+    assert isinstance(parser("n", Parse(made, output_form(made)))([generation(text)]), Values), text
 
 
 @given(st.integers(1000, 2999), st.integers(0, 13), st.integers(0, 32))
@@ -147,7 +147,7 @@ def test_what_a_pattern_cannot_say_goes_by_json_schema() -> None:
 
 def test_a_scalar_that_was_cut_off_is_a_failure() -> None:
     made = schema(int)
-    record = parse("n", Parse(made, "scalar"), [generation("12", "length")])
+    record = parser("n", Parse(made, "scalar"))([generation("12", "length")])
     assert record.failed and "ran out of tokens" in record.reason  # type: ignore[union-attr]
 
 

@@ -19,7 +19,8 @@ class ByteTokenizer:
 
     def encode(self, text: str) -> TokenIds:
         """Ids of text as data: its bytes, whatever it looks like; raises InputError on a lone surrogate."""
-        check_text(text)
+        if not text.isascii():
+            check_text(text)
         return tuple(text.encode("utf-8"))
 
     def encode_template(self, text: str) -> TokenIds:

@@ -41,17 +41,17 @@ def settle(meter: Meter, job: Job, reply: Answer, reports_cached: bool) -> Accou
         EngineError: The engine returned another number of samples or scores than asked.
     """
     samples = _samples(job, reply)
-    reported = (reply if isinstance(reply, Usage) else reply.usage).cached
+    reported = (reply if isinstance(reply, Usage) else reply.usage).cached if reports_cached else None
     prompt = len(job.packed) // TOKEN
-    cached = min(reported, prompt) if reports_cached and reported is not None else job.cached
+    cached = job.cached if reported is None else min(reported, prompt)
     tokens = tuple([sample.tokens for sample in samples])
     flops = meter.price(prompt, cached, tokens)
     usage = Usage(prompt, sum(tokens), cached)
     meter.settle(job.held, flops, usage)
     job.held = 0.0
     if len(samples) == 1:  # as most often: the job is its one sample
-        (sample,) = samples
-        return Account((StoredSample(sample, flops + job.extra, usage),), flops, (job.packed + _fed(sample),))
+        row = StoredSample(samples[0], flops + job.extra, usage)
+        return Account((row,), flops, (job.packed + _fed(samples[0]),))
     shares = _shares(meter, prompt, cached, tokens, flops)
     shares[0] += job.extra
     rows: tuple[Row, ...] = tuple(
@@ -87,4 +87,5 @@ def _shares(meter: Meter, prompt: int, cached: int, tokens: tuple[int, ...], flo
 
 def _fed(sample: Sample) -> bytes:
     """The generated ids whose keys and values are held: the last token decoded was never fed back."""
-    return pack(sample.ids[: max(sample.tokens - 1, 0)])
+    fed = sample.tokens - 1
+    return pack(sample.ids if fed >= len(sample.ids) else sample.ids[: max(fed, 0)])

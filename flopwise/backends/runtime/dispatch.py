@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from typing import TYPE_CHECKING
 
 from ...errors import EngineError, EngineUnavailable, StudyError
 from ...ir.request import ScoreRequest
 from ..engines._base import Engine
 from .accounts import Answer
-from .bank import SampleBank
-from .jobs import Call, Draw, Job, Key, Warm
+from .jobs import Draw, Job, Key, Warm
 from .ledger import Ledger
 from .meter import Meter
 from .radix import RadixTree
 from .warming import Warming
+
+if TYPE_CHECKING:
+    from .bank import SampleBank  # SQLite comes with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,38 +74,41 @@ class Dispatcher:
         """True where nothing is queued or under way."""
         return not (self.busy or self._heap)
 
-    async def ask_here(self, job: Job, call: Call) -> None:
+    async def ask_here(self, job: Job) -> None:
         """Ask the engine for the only job there is, within the task of the caller who came first for it.
 
         A task of its own would outlive a caller that is cancelled; here the engine is cancelled with it. Who came
-        later for the same job then gets it from the queue, and what the engine did by then is charged at its bound.
+        for the same in the meantime then gets it from the queue, and what the engine did is charged at its bound.
 
         Args:
-            job: A job of an idle dispatcher.
-            call: The caller's wait, over when this returns.
+            job: A job of an idle dispatcher, its draws noted.
+
+        Raises:
+            BudgetError: The meter's cap does not cover it.
+            EngineError: The engine failed, or a passing fault outlasted the retries.
         """
-        self._arrived += 1
         job.cached = self.tree.match(job.packed)
-        error: BaseException | None = self.ledger.hold(job)
-        if error is None:
-            self.busy, self._here = job.width, job
-            self.counts["peak"] = max(self.counts["peak"], job.width)
-            try:
-                await self._run(job)
-            except asyncio.CancelledError:
-                call.leave()
-                self._cut(job)
+        refused = self.ledger.hold(job)
+        if refused is not None:
+            self._give_up(job, refused)
+            raise refused
+        self._here, self.busy = job, job.width
+        self._arrived += 1
+        self.counts["peak"] = max(self.counts["peak"], job.width)
+        try:
+            await self._run(job)
+        except asyncio.CancelledError as cancelled:
+            self._cut(job)
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
                 raise
-            except Exception as fault:
-                error = fault
+            raise EngineError("the engine cancelled the request by itself; ask again") from cancelled
+        except Exception as error:
             self._here = None
-            self.busy -= job.width
-            if error is not None:
-                self.ledger.cancel(job, sent=False)
-        if error is not None:
-            self._give_up(job, error)
-        if self._heap:
-            self.dispatch()
+            self._finish(job, error)
+            raise
+        self._here = None
+        self._finish(job, None)
 
     def _cut(self, job: Job) -> None:
         """Account for a job whose caller was cancelled while the engine worked on it; queue it for who else waits."""
@@ -223,16 +229,21 @@ class Dispatcher:
         if task not in self.tasks:  # settled, and forgotten by a restart since
             return
         self.tasks.discard(task)
-        self.busy -= job.width
         error: BaseException | None
         if task.cancelled():  # the event loop is closing: what the engine did by then is not known
             error = EngineError("the request was cancelled while the engine worked on it; ask again")
         else:
             error = task.exception()
+        self._finish(job, error, sent=task.cancelled())
+
+    def _finish(self, job: Job, error: BaseException | None, sent: bool = False) -> None:
+        """Give a job's place to others; where it failed, close its books and tell who waits."""
+        self.busy -= job.width
         if error is not None:
-            self.ledger.cancel(job, sent=task.cancelled())
+            self.ledger.cancel(job, sent)
         self._give_up(job, error)
-        self.dispatch()
+        if self._heap:
+            self.dispatch()
 
     def _give_up(self, job: Job, error: BaseException | None) -> None:
         """Let go of a job that is over: fail who still waits for it, and free its dependents."""

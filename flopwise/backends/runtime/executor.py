@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 from ...ir.nodes import Execute, Generate, Host, Loop, Op, Score
 from ...ir.plan import Plan
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from .sandbox import Sandbox
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Run:
     """The end of a query: its record or failure, and its trace."""
 
     result: Values | Failure
@@ -77,8 +79,8 @@ class _Frame:
         self.suffix = ""  # tells rounds of a while-region apart in streams
         self.memo: dict[str, Any] = {name: params[field] for name, field in steps.inputs}
         if query.keep:
-            kept = {steps.by_name[name].name: value for name, value in self.memo.items()}
-            query.trace.values |= {name: value for name, value in kept.items() if name in query.keep}
+            for name, value in self.memo.items():
+                query.note(steps.by_name[name].name, value)
 
 
 Evaluate = Callable[["Executable", _Frame, Step, list[Any]], Awaitable[Any]]
@@ -119,7 +121,7 @@ class Executable:
         values = self._inputs.read(inputs)
         engine = self.scheduler.engine
         query = Query(self.plan, engine.model.cost, engine.tokenizer, keep)
-        result = await self._value(_Frame(query, self._steps, values), self._steps.outputs[0])
+        result = await self.output(_Frame(query, self._steps, values), self._steps)
         if not isinstance(result, (Values, Failure)):
             result = Values({self.plan.graph.schema.outputs[0].name: result})
         return Run(result, query.trace)
@@ -129,6 +131,18 @@ class Executable:
         if self._sandbox is not None:
             self._sandbox.close()
             self._sandbox = None
+
+    async def output(self, frame: _Frame, steps: Steps) -> Any:
+        """The value of a graph's first output."""
+        ref = steps.outputs[0]
+        if not steps.chain:
+            return await self._value(frame, ref)
+        # Nothing here could be waited for side by side: walked in order, no value can be asked for twice.
+        memo = frame.memo
+        for step in steps.chain:
+            values = [dig(memo[name], path) if path else memo[name] for name, path in step.takes]
+            memo[step.node.name] = await self._apply(frame, step, values)
+        return dig(memo[ref.node], ref.path) if ref.path else memo[ref.node]
 
     async def _value(self, frame: _Frame, ref: Ref) -> Any:
         value = await self._node(frame, ref.node)
@@ -141,34 +155,40 @@ class Executable:
             value = memo[name]
             return await value.wait() if type(value) is _Making else value
         making = memo[name] = _Making()
-        step = frame.steps[name]
         try:
-            value = await self._make(frame, step)
+            value = await self._make(frame, frame.steps[name])
         except BaseException as error:
             making.failed(error)
             raise
         memo[name] = value
         making.done(value)
-        if frame.query.keep and step.name in frame.query.keep:
-            frame.query.trace.values[step.name] = value
         return value
 
     async def _make(self, frame: _Frame, step: Step) -> Any:
-        if step.node.op is Op.SELECT:
-            condition, first, second = step.refs
-            chosen = await self._value(frame, condition)
-            return chosen if isinstance(chosen, Failure) else await self._value(frame, first if chosen else second)
-        values = await self._taken(frame, step)
-        if not step.tolerant:
-            for value in values:
-                if isinstance(value, Failure):
-                    frame.query.fuel.settle(step.held(frame.again))  # it will not run
-                    return value
-        if step.pure is None:
-            return await _EVALUATE[step.node.op](self, frame, step, values)
-        result = step.pure(values)
-        if isinstance(result, Failure):
-            frame.query.trace.failures.append(result)
+        if step.op != Op.SELECT:
+            return await self._apply(frame, step, await self._taken(frame, step))
+        condition, first, second = step.refs
+        value = await self._value(frame, condition)
+        if not isinstance(value, Failure):
+            value = await self._value(frame, first if value else second)
+        frame.query.note(step.name, value)
+        return value
+
+    async def _apply(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
+        """What a step makes of the values it takes."""
+        query = frame.query
+        failed = None if step.tolerant else _first_failure(values)
+        if failed is not None:
+            query.fuel.settle(step.held(frame.again))  # it will not run
+            result = failed
+        elif step.pure is None:
+            result = await _EVALUATE[step.op](self, frame, step, values)
+        else:
+            result = step.pure(values)
+            if isinstance(result, Failure):
+                query.trace.failures.append(result)
+        if query.keep:
+            query.note(step.name, result)
         return result
 
     async def _taken(self, frame: _Frame, step: Step) -> list[Any]:
@@ -190,8 +210,8 @@ class Executable:
     # what the ops do that wait ---------------------------------------------------------------------------
 
     async def _generate(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
-        attrs, query = cast(Generate, step.attrs), frame.query
-        assert step.prompt is not None
+        attrs, query = step.attrs, frame.query
+        assert isinstance(attrs, Generate) and step.prompt is not None
         ids, cached = query.ids(step.name, step.prompt, dict(zip(step.refs, values, strict=True)))
         stream, first = "", 0
         if attrs.decoding.temperature:
@@ -236,6 +256,13 @@ class Executable:
         return await run_region(self, frame, step, cast(Loop, step.attrs), values)
 
 
+def _first_failure(values: list[Any]) -> Failure | None:
+    for value in values:
+        if isinstance(value, Failure):
+            return value
+    return None
+
+
 async def gather_all(awaitables: list[Any]) -> list[Any]:
     """Await side by side; the first fault cancels the rest and is raised once they have ended."""
     tasks = [asyncio.ensure_future(a) for a in awaitables]
@@ -248,10 +275,10 @@ async def gather_all(awaitables: list[Any]) -> list[Any]:
         raise
 
 
-_EVALUATE: dict[Op, Evaluate] = {
-    Op.GENERATE: Executable._generate,
-    Op.SCORE: Executable._score,
-    Op.EXECUTE: Executable._execute,
-    Op.HOST: Executable._host,
-    Op.LOOP: Executable._loop,
+_EVALUATE: dict[str, Evaluate] = {
+    Op.GENERATE.value: Executable._generate,
+    Op.SCORE.value: Executable._score,
+    Op.EXECUTE.value: Executable._execute,
+    Op.HOST.value: Executable._host,
+    Op.LOOP.value: Executable._loop,
 }

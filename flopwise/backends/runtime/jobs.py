@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ...ir.request import GenerateRequest, ScoreRequest, TokenIds
@@ -16,20 +16,12 @@ Key = tuple[object, ...]  # equal where the same is asked; the bank's digest com
 class Call:
     """One caller's wait for the draws it needs."""
 
-    __slots__ = ("_future", "_loop", "draws", "missing")
+    __slots__ = ("draws", "future", "missing")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._future: asyncio.Future[None] | None = None  # made when somebody waits or fails: most often nobody does
+    def __init__(self, future: asyncio.Future[None]) -> None:
+        self.future = future
         self.draws: list[Draw] = []
-        self.missing = 0  # draws not here yet; counted down by `ready`
-
-    @property
-    def future(self) -> asyncio.Future[None]:
-        """Done once every draw is here, or with the fault of one of them."""
-        if self._future is None:
-            self._future = self._loop.create_future()
-        return self._future
+        self.missing = 0  # draws not here yet; counted down by `Draw.resolve`
 
     def join(self, draw: Draw) -> None:
         """Wait for a draw too."""
@@ -47,12 +39,6 @@ class Call:
         """Raise the error to the caller."""
         if not self.future.done():
             self.future.set_exception(error)
-
-    def ready(self) -> None:
-        """Note that a draw has come."""
-        self.missing -= 1
-        if not self.missing and self._future is not None and not self._future.done():
-            self._future.set_result(None)
 
 
 class Draw:
@@ -72,7 +58,9 @@ class Draw:
         """Hand the row to all who wait."""
         self.row = row
         for call in self.calls:
-            call.ready()
+            call.missing -= 1
+            if not call.missing and not call.future.done():
+                call.future.set_result(None)
 
 
 @dataclass(eq=False, slots=True)
@@ -131,10 +119,8 @@ class Warm(Job):
         return any(draw.calls for draw in self.draws) or any(waiting)
 
 
-def jobs_of(draws: list[Draw], most: int) -> list[Job]:
+def jobs_of(draws: Iterable[Draw], most: int) -> list[Job]:
     """Group draws into requests: runs of indices of one key, at most `most` samples each."""
-    if len(draws) == 1:
-        return [_job(draws)]
     by_key: dict[Key, list[Draw]] = {}
     for draw in draws:
         by_key.setdefault(draw.key, []).append(draw)

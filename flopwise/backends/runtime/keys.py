@@ -26,7 +26,7 @@ def sample_key(fingerprint: str, request: GenerateRequest, packed: bytes | None 
         packed: Its packed ids, where they are at hand.
     """
     request = canonical(request)
-    digest = sha256(_head(fingerprint, request.decoding, request.grammar, request.stream))
+    digest = sha256(head(fingerprint, request.decoding, request.grammar, request.stream))
     digest.update(pack(request.ids) if packed is None else packed)
     return digest.digest()
 
@@ -39,7 +39,8 @@ def score_key(fingerprint: str, request: ScoreRequest, packed: bytes | None = No
 
 
 @lru_cache(maxsize=4096)
-def _head(fingerprint: str, decoding: Decoding, grammar: Grammar | None, stream: str) -> bytes:
+def head(fingerprint: str, decoding: Decoding, grammar: Grammar | None, stream: str) -> bytes:
+    """Everything asked of a model but the prompt, n and the index, as bytes."""
     d, g = decoding, grammar
     settings = [float(d.temperature), float(d.top_p), d.top_k, d.max_tokens, list(d.stop)]
     return _frame(["generate", fingerprint, settings, [g.kind, g.text] if g else None, stream])

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from ...errors import BudgetError, StudyError
 from ...ir.request import GenerateRequest
 from .accounts import Account, Answer, settle
-from .bank import SampleBank
 from .jobs import Job, Row, Warm
 from .meter import Meter
 from .radix import TOKEN
 from .rows import StoredSample
+
+if TYPE_CHECKING:
+    from .bank import SampleBank  # SQLite comes with it
 
 
 class Ledger:

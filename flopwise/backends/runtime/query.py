@@ -41,6 +41,11 @@ class Query:
         self.trace.failures.append(failure)
         return failure
 
+    def note(self, node: str, value: Any) -> None:
+        """Keep a node's value in the trace if the caller asked for it."""
+        if node in self.keep:
+            self.trace.values[node] = value
+
     def ids(self, node: str, prompt: PromptPlan, values: Mapping[Ref, Any]) -> tuple[TokenIds, int]:
         """The token ids of a prompt and how many of them are resident.
 
@@ -65,9 +70,10 @@ class Query:
             else:
                 parts += self._fill(node, piece, values[piece.ref])
         ids = tuple(parts)
-        if ids in self._sent:
-            kept = len(ids) - 1
+        before = len(self._sent)
         self._sent.add(ids)
+        if len(self._sent) == before:
+            kept = len(ids) - 1
         block = self.plan.block
         return ids, min(kept, len(ids) - 1) // block * block
 

@@ -65,6 +65,7 @@ class RadixTree:
         self._held = 0  # bytes
         self._clock = count(1)
         self._root = _Node(b"", None, 0)
+        self._walked = b"", self._root, 0  # the last lookup since the last insert, and the end of its last whole edge
         self._leaves: list[tuple[int, int, _Node]] = []  # heap of (used, tie, node), put right when popped
         self._tie = count()
 
@@ -80,19 +81,24 @@ class RadixTree:
             ids: The prompt, as ids or packed.
         """
         packed = _packed(ids)
-        return min(self.resident(packed), max(len(packed) // TOKEN - 1, 0) // self.block * self.block)
+        held = self.resident(packed)
+        if held * TOKEN < len(packed):
+            return held
+        return min(held, max(len(packed) // TOKEN - 1, 0) // self.block * self.block)
 
     def resident(self, ids: TokenIds | bytes) -> int:
         """Tokens at the front of `ids` that are held, in whole blocks."""
         packed = _packed(ids)
         unit, position, node = self._unit, 0, self._root
+        whole = 0
         while child := node.children.get(packed[position : position + unit]):
             label = child.label
             if not packed.startswith(label, position):
                 position += common(packed, label, position) // unit * unit
                 break
-            position += len(label)
+            whole = position = position + len(label)
             node = child
+        self._walked = packed, node, whole
         return position // TOKEN
 
     def insert(self, ids: TokenIds | bytes) -> int:
@@ -103,7 +109,8 @@ class RadixTree:
         """
         packed = _packed(ids)
         unit, now = self._unit, next(self._clock)
-        end, position, node = len(packed) // unit * unit, 0, self._root
+        node, position = self._start(packed, now)
+        end = len(packed) // unit * unit
         while position < end:
             child = node.children.get(packed[position : position + unit])
             if child is None:
@@ -118,6 +125,18 @@ class RadixTree:
         if self.capacity is not None:
             self._evict(self.capacity // self.block * unit)
         return new
+
+    def _start(self, packed: bytes, now: int) -> tuple[_Node, int]:
+        """Where to go on from: what is inserted was most often looked up just before."""
+        walked, node, position = self._walked
+        self._walked = b"", self._root, 0  # the tree will have changed
+        if not packed.startswith(walked):
+            return self._root, 0
+        up: _Node | None = node
+        while up is not None:
+            up.used = now
+            up = up.parent
+        return node, position
 
     def _grow(self, node: _Node, label: bytes, now: int) -> None:
         leaf = _Node(label, node, now)

@@ -97,7 +97,7 @@ async def _trip(
     inner.suffix = frame.suffix + (f"/{trip}" if rounds and trip else "")
     if rounds:
         return [await executable._value(inner, out) for out in loop.body.outputs]
-    return await executable._value(inner, loop.body.outputs[0])
+    return await executable.output(inner, step.body)
 
 
 async def _side_by_side(trips: list[Any]) -> list[Any]:

@@ -7,22 +7,28 @@ shared, and the rest leave in tree order, each shared prefix computed once befor
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import EngineError
 from ...ir.request import GenerateRequest, Sample, ScoreRequest, TokenIds, Usage, pack
 from ..engines._base import Engine
-from .bank import SampleBank
 from .dispatch import Dispatcher, Policy
 from .jobs import Call, Draw, Job, Key, Row, Warm, jobs_of
-from .keys import canonical, sample_key, score_key
+from .keys import canonical, head, sample_key, score_key
 from .meter import Meter
 from .rows import StoredSample, StoredScore
 
+if TYPE_CHECKING:
+    from .bank import SampleBank  # SQLite comes with it
+
 # The event loop that stands still until this thread is through: set where ordinary code runs inside a notebook's loop.
 paused_loop: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("flopwise_paused_loop", default=None)
+
+
+_NOTHING: deque[object] = deque()  # equals the queue of a loop that has nothing else to run
 
 
 class Outcome(NamedTuple):
@@ -75,6 +81,7 @@ class Scheduler:
         limits = engine.capabilities
         self._most = max(limits.in_flight, 1) if limits.forks else 1  # samples of one request of the engine
         self._fresh: list[Draw] = []  # gathered in this tick
+        self._straight = 0  # how often a request met no other
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def generate(self, request: GenerateRequest) -> Outcome:
@@ -87,9 +94,15 @@ class Scheduler:
         """
         asked, packed = canonical(request), pack(request.ids)
         start, n = asked.first_index, asked.n
-        found: list[StoredSample | None] = [None] * n
-        key: Key = (packed, asked.decoding, asked.grammar, asked.stream)
-        if self.bank is not None:
+        if self.bank is None:
+            key: Key = (packed, head(self._fingerprint, asked.decoding, asked.grammar, asked.stream))
+            if n == 1 and self._alone():
+                draw = self._dispatcher.draws[key, start] = Draw(key, start, packed, asked)
+                await self._dispatcher.ask_here(Job(packed, (draw,), asked))
+                assert draw.row is not None, "or it has raised"
+                return _outcome(request, (draw.row,), 0, draw.row.flops)
+            found: list[StoredSample | None] = [None] * n
+        else:
             digest = sample_key(self._fingerprint, asked, packed)
             key, found = (digest,), self.bank.stored(digest, start, n)
         missing = [start + i for i, row in enumerate(found) if row is None]
@@ -120,7 +133,7 @@ class Scheduler:
         """
         self._enter()
         packed = pack(ids)
-        call = Call(asyncio.get_running_loop())
+        call = Call(asyncio.get_running_loop().create_future())
         known = self._dispatcher.draws.get((("warm", packed), 0))
         draw = known or Draw(("warm", packed), 0, packed, ScoreRequest(ids, ()))
         call.join(draw)
@@ -144,8 +157,8 @@ class Scheduler:
     ) -> tuple[list[Row], list[Row]]:
         """Rows by index, and which of them this call was the first to ask for."""
         loop = self._enter()
-        call, draws, first = Call(loop), self._dispatcher.draws, []
         leads = not self._fresh
+        call, draws, first = Call(loop.create_future()), self._dispatcher.draws, []
         for index in indices:
             draw = draws.get((key, index))
             if draw is None:
@@ -153,13 +166,12 @@ class Scheduler:
                 self._fresh.append(draw)
                 first.append(draw)
             call.join(draw)
-        if first and leads:
-            await self._lead(call)
-        await self._wait(call)
+        if not (first and leads and await self._lead(call)):
+            await self._wait(call)
         return _rows(call.draws), _rows(first)
 
-    async def _lead(self, call: Call) -> None:
-        """Send what gathers in this tick: its first caller does it, and asks the engine itself where it is alone."""
+    async def _lead(self, call: Call) -> bool:
+        """Send what gathers until this tick ends; True where that was one job, which then was done here."""
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
@@ -168,13 +180,13 @@ class Scheduler:
             raise
         jobs = self._gathered()
         if len(jobs) == 1 and self.bank is None and self._dispatcher.idle:
-            await self._dispatcher.ask_here(jobs[0], call)
-        else:
-            self._dispatcher.submit(jobs)
+            call.leave()  # what goes wrong is raised here
+            await self._dispatcher.ask_here(jobs[0])
+            return True
+        self._dispatcher.submit(jobs)
+        return False
 
     async def _wait(self, call: Call) -> None:
-        if not call.missing:
-            return
         try:
             await call.future
         except asyncio.CancelledError:
@@ -184,6 +196,19 @@ class Scheduler:
     def _gathered(self) -> list[Job]:
         fresh, self._fresh = self._fresh, []
         return jobs_of(fresh, self._most)
+
+    def _alone(self) -> bool:
+        """True where nothing is under way and nobody else can ask in this tick: there is nothing to gather for.
+
+        What is still to run in a tick is known of asyncio's own loops alone, and only where no task starts at once.
+        """
+        loop = self._enter()
+        if self._dispatcher.draws or self._dispatcher.busy:
+            return False
+        if getattr(loop, "_ready", loop) != _NOTHING or loop.get_task_factory() is not None:
+            return False
+        self._straight += 1  # now and then a tick is waited for, or an engine that never waits would stop the clocks
+        return self._straight % 64 != 0
 
     def _enter(self) -> asyncio.AbstractEventLoop:
         """The running loop; a loop that has ended leaves nothing behind."""
@@ -209,10 +234,9 @@ def _rows(draws: Sequence[Draw]) -> list[Row]:
 
 
 def _outcome(request: GenerateRequest, rows: Sequence[Row], from_bank: int, spent: float) -> Outcome:
-    stored = [row for row in rows if isinstance(row, StoredSample)]
-    if len(stored) == 1:
-        (row,) = stored  # greedy samples are copies of one
+    if len(rows) == 1 and isinstance(row := rows[0], StoredSample):  # greedy samples are copies of one
         return Outcome((row.sample,) * request.n, row.usage, row.flops, from_bank * request.n, spent)
+    stored = [row for row in rows if isinstance(row, StoredSample)]
     usage = Usage(len(request.ids), sum(row.usage.completion for row in stored), stored[0].usage.cached)
     samples = tuple(row.sample for row in stored)
     return Outcome(samples, usage, sum(row.flops for row in stored), from_bank, spent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from ...ir.graph import Graph
@@ -23,10 +24,11 @@ class Step:
 
     Attributes:
         node: The node.
+        op: What it does, as plain text: an enumeration's member is hashed in Python, which takes its time.
         name: Its full dotted name.
         attrs: The node's own.
         takes: The node and path of each value it takes, in order.
-        refs: The same as refs, by which a prompt's plan knows them.
+        refs: The same values as a prompt's plan names them.
         needs: The nodes it takes values of, each once.
         tolerant: True where it deals with failures itself; others give the first failed value as their own.
         pure: Makes its value of those it takes, where nothing is to be waited for.
@@ -37,6 +39,7 @@ class Step:
     """
 
     node: Node
+    op: str
     name: str
     attrs: Attrs
     takes: tuple[tuple[str, tuple[str | int, ...]], ...]
@@ -62,11 +65,14 @@ class Steps:
         by_name: By the names of their nodes.
         inputs: Name and field of each input.
         outputs: What the graph gives.
+        chain: All that its only output needs, in order, where nothing can be waited for side by side and nothing
+            is left out at run time; empty otherwise.
     """
 
     by_name: Mapping[str, Step]
     inputs: tuple[tuple[str, str], ...]
     outputs: tuple[Ref, ...]
+    chain: tuple[Step, ...]
 
 
 def steps_of(plan: Plan, graph: Graph, path: str = "") -> Steps:
@@ -79,13 +85,26 @@ def steps_of(plan: Plan, graph: Graph, path: str = "") -> Steps:
     """
     by_name = {n.name: _step(plan, n, path + n.name) for n in graph.nodes}
     inputs = tuple((n.name, n.attrs.field) for n in graph.nodes if isinstance(n.attrs, Input))
-    return Steps(by_name, inputs, graph.outputs)
+    return Steps(by_name, inputs, graph.outputs, _chain(by_name, graph))
+
+
+def _chain(by_name: Mapping[str, Step], graph: Graph) -> tuple[Step, ...]:
+    behind: dict[str, frozenset[str]] = {}  # what each node needs, directly or not, itself included
+    for name, step in by_name.items():
+        behind[name] = frozenset((name,)).union(*(behind[need] for need in step.needs))
+    needed = behind[graph.outputs[0].node]
+    steps = [s for name, s in by_name.items() if name in needed and not isinstance(s.attrs, Input)]
+    waiting = [s.node.name for s in steps if s.pure is None]
+    straight = all(one in behind[other] for one, other in pairwise(waiting))
+    selects = any(s.node.op is Op.SELECT for s in steps)
+    return tuple(steps) if straight and not selects and len(graph.outputs) == 1 else ()
 
 
 def _step(plan: Plan, node: Node, name: str) -> Step:
     refs, attrs = tuple(node.refs()), node.attrs
     return Step(
         node=node,
+        op=node.op.value,
         name=name,
         attrs=attrs,
         takes=tuple((r.node, r.path) for r in refs),

@@ -102,3 +102,22 @@ def test_is_quick_among_many_prompts():
         tree.insert(ids)
         took.append(time.process_time() - start)
     assert sorted(took)[len(took) // 2] < 150e-6, "30 us on an idle machine"
+
+
+@given(st.binary(max_size=9), st.binary(max_size=900), st.binary(max_size=9), st.binary(max_size=9))
+def test_common_counts_the_bytes_two_keys_begin_with(before, shared, one, other):
+    a, b = shared + one, shared + other
+    expected = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    assert common(before + a, b, len(before)) == expected
+
+
+@given(st.lists(st.tuples(prompts, st.booleans()), max_size=20), st.sampled_from([1, 2]), st.sampled_from([None, 12]))
+def test_a_lookup_before_an_insert_changes_nothing(steps, block, capacity):
+    looked_up, plain = RadixTree(block, capacity), RadixTree(block, capacity)
+    for ids, longer in steps:
+        looked_up.match(ids)
+        held = (*ids, 7, 8, 9) if longer else ids  # a prompt, and what was generated after it
+        assert looked_up.insert(held) == plain.insert(held)
+        looked_up.check_integrity()
+        assert (looked_up.size, looked_up.distinct) == (plain.size, plain.distinct)
+    assert [looked_up.resident(ids) for ids, _ in steps] == [plain.resident(ids) for ids, _ in steps]
