@@ -187,7 +187,7 @@ def test_a_hub_is_asked_where_the_user_says_so(home: Path, tmp_path: Path, monke
     packages = Packages()
     assert weights.pull(NAME, fetch=packages).read_bytes() == WHOLE
     assert packages.asked == []
-    monkeypatch.delitem(sys.modules, "huggingface_hub")
+    del sys.modules["huggingface_hub"]  # for good: what monkeypatch removes, it puts back
 
 
 def test_another_process_that_pulls_is_not_disturbed(home: Path) -> None:
