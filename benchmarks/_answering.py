@@ -1,58 +1,75 @@
-"""One typed question in flopwise and in DSPy, each on an engine that answers at once."""
+"""Typed questions in flopwise and in DSPy, each on an engine whose replies are ready before they are asked for."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import warnings
 from collections.abc import Awaitable, Callable
+from itertools import cycle
 from typing import Any
 
 SIGNATURE = "question -> answer: int"
-ANSWER = 42
+ANSWERS = range(10, 1010)  # taken in turn, so that nothing which remembers an output can pass for speed
 
-Batch = Callable[[list[str]], Awaitable[None]]  # answers each question, one after another
+Batch = Callable[[list[str]], Awaitable[None]]  # answers each question
 
 
-def flopwise_batch(bank: Any = None) -> tuple[Batch, Callable[[], None]]:
+def instant_engine() -> Any:
+    """A flopwise engine whose replies were made beforehand: all it does for a request is to hand out the next one."""
+    from flopwise import ScriptedEngine
+    from flopwise.ir.request import Reply, Sample, Usage
+
+    class Instant(ScriptedEngine):
+        def __init__(self) -> None:
+            super().__init__()
+            texts = [str(answer) for answer in ANSWERS]
+            made = [Sample(self.tokenizer.encode(text), text, "stop", len(text) + 1) for text in texts]
+            self.replies = cycle([Reply((sample,), Usage(0, sample.tokens)) for sample in made])
+
+        async def generate(self, request: Any) -> Any:
+            return next(self.replies)
+
+    return Instant()
+
+
+def flopwise_batch(bank: Any = None, at_once: bool = False) -> tuple[Batch, Callable[[], None]]:
     """A batch through a flopwise pipeline in the running event loop, and what closes it.
 
     Args:
         bank: A SampleBank to keep the samples in; None for none.
+        at_once: All calls of a batch side by side; else one after another.
     """
     import flopwise as fw
 
-    engine = fw.ScriptedEngine(default=str(ANSWER))
+    engine = instant_engine()
     pipeline = fw.lower(fw.Predict(SIGNATURE), engine=engine, bank=bank)
+    due = cycle(ANSWERS)
 
-    async def batch(questions: list[str]) -> None:
+    async def one_by_one(questions: list[str]) -> None:
         for question in questions:
             record = await pipeline.acall(question=question)
-            assert record.answer == ANSWER
-        engine.asked.clear()
+            assert record.answer == next(due)
+
+    async def side_by_side(questions: list[str]) -> None:
+        records = await asyncio.gather(*[pipeline.acall(question=question) for question in questions])
+        assert sorted(record.answer for record in records) == sorted(next(due) for _ in questions)
 
     def close() -> None:
         pipeline.close()
         engine.close()
 
-    return batch, close
+    return (side_by_side if at_once else one_by_one), close
 
 
 def engine_batch() -> Batch:
-    """The scripted engine alone, asked for what flopwise asks it: its own part of each call."""
-    import flopwise as fw
-    from flopwise.ir.request import GenerateRequest
-
-    engine = fw.ScriptedEngine(default=str(ANSWER))
-    pipeline = fw.lower(fw.Predict(SIGNATURE), engine=engine)
+    """The engine alone: its own part of each call."""
+    engine = instant_engine()
 
     async def batch(questions: list[str]) -> None:
-        for _ in questions:
-            await engine.generate(request)
-        engine.asked.clear()
+        for question in questions:
+            await engine.generate(question)
 
-    pipeline(question="What is 1 plus 2?")
-    request = engine.asked[0]
-    assert isinstance(request, GenerateRequest)
     return batch
 
 
@@ -69,28 +86,33 @@ def dspy_batch(engine: bool) -> Batch:
     warnings.filterwarnings("ignore", module="dspy")
     lm = dspy.LM("instant", engine=_instant_engine(), cache=False) if engine else _instant_lm()
     predict = dspy.Predict(SIGNATURE)
+    due = cycle(ANSWERS)
 
     async def batch(questions: list[str]) -> None:
         with dspy.context(lm=lm):
             for question in questions:
-                assert predict(question=question).answer == ANSWER
+                assert predict(question=question).answer == next(due)
 
     return batch
 
 
-_SAID = f"[[ ## answer ## ]]\n{ANSWER}\n\n[[ ## completed ## ]]"
+_SAID = "[[ ## answer ## ]]\n{}\n\n[[ ## completed ## ]]"
 
 
 def _instant_engine() -> Any:
     from dspy import lm15
 
-    message = lm15.Message(role="assistant", parts=(lm15.TextPart(text=_SAID),))
     usage = lm15.Usage(input_tokens=1, output_tokens=1)
-    response = lm15.Response(id="1", model="instant", message=message, finish_reason="stop", usage=usage)
+
+    def response(answer: int) -> Any:
+        message = lm15.Message(role="assistant", parts=(lm15.TextPart(text=_SAID.format(answer)),))
+        return lm15.Response(id="1", model="instant", message=message, finish_reason="stop", usage=usage)
+
+    responses = cycle([response(answer) for answer in ANSWERS])
 
     class Instant:
         def complete(self, request: Any) -> Any:
-            return response
+            return next(responses)
 
         def stream(self, request: Any) -> Any:
             raise NotImplementedError("nothing streams here")
@@ -105,14 +127,15 @@ def _instant_lm() -> Any:
     import dspy
     from litellm import ModelResponse
 
-    response = ModelResponse(
-        model="instant",
-        choices=[{"message": {"role": "assistant", "content": _SAID}, "finish_reason": "stop"}],
-        usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-    )
+    def response(answer: int) -> Any:
+        message = {"role": "assistant", "content": _SAID.format(answer)}
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+        return ModelResponse(model="instant", choices=[{"message": message, "finish_reason": "stop"}], usage=usage)
+
+    responses = cycle([response(answer) for answer in ANSWERS])
 
     class Instant(dspy.BaseLM):  # type: ignore[misc]
         def forward(self, prompt: Any = None, messages: Any = None, **settings: Any) -> Any:
-            return response
+            return next(responses)
 
     return Instant("instant", cache=False)

@@ -1,8 +1,8 @@
 """What flopwise itself costs: from the call of a program to its parsed record, on an engine that answers at once.
 
-Batches of calls with questions never asked before go to flopwise without and with a sample bank and to DSPy in turn,
-in one process with a running event loop; the figure is the median over batches. Import and first record are those of
-fresh processes.
+Batches of calls with questions never asked before go to flopwise (one after another, all at once, and one after
+another with a sample bank) and to DSPy in turn, in one process with a running event loop; the figure is the median over
+batches. Replies are ready beforehand and differ from call to call. Import and first record are of fresh processes.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ def _figures(wall: Mapping[str, float], starts: Mapping[str, list[float]]) -> di
     bare = median(starts["bare python"])
     figures = {
         "us_per_call": wall["flopwise"],
+        "us_per_call_at_once": wall["flopwise, at once"],
         "us_per_call_bank": wall["flopwise, bank"],
         "engine_us": wall["engine alone"],
         "import_ms": 1e3 * (median(starts["import flopwise"]) - bare),
@@ -120,8 +121,8 @@ def _arms(stack: ExitStack, peer: bool) -> dict[str, Batch]:
     bank = SampleBank(folder / "bank.db")
     stack.callback(bank.close)
     arms: dict[str, Batch] = {"engine alone": engine_batch()}
-    for name, kept in (("flopwise", None), ("flopwise, bank", bank)):
-        arms[name], close = flopwise_batch(kept)
+    for name, kept in (("flopwise", None), ("flopwise, at once", None), ("flopwise, bank", bank)):
+        arms[name], close = flopwise_batch(kept, at_once=name.endswith("at once"))
         stack.callback(close)
     if peer:
         for name, engine in (("dspy", True), ("dspy, BaseLM", False)):

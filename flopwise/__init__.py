@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import load, lower
     from .backends.engines.registry import engine
-    from .backends.engines.scripted import ScriptedEngine
+    from .backends.engines.scripted import ScriptedEngine, ScriptedSettings
     from .backends.runtime.bank import SampleBank
     from .errors import (
         ArtifactError,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TraceError,
         WeightsError,
     )
+    from .ir.record import Trace
     from .modules.base import Module
     from .modules.chain_of_thought import ChainOfThought
     from .modules.combine import best, choice, first_valid, optional, sample, vote
@@ -47,7 +48,10 @@ if TYPE_CHECKING:
     from .modules.verifier import Verifier
     from .optimizers.budget import Budget
     from .optimizers.compile import compile
-    from .optimizers.metrics import contains, exact_match, f1, numeric_match
+    from .optimizers.data import Example
+    from .optimizers.metrics import Metric, contains, exact_match, f1, numeric_match
+    from .optimizers.progress import Progress
+    from .optimizers.race import Limits
     from .pipeline import Failed, Pipeline
 
     __version__: str
@@ -70,9 +74,11 @@ _WHERE = {
     "op": "modules.control", "when": "modules.control", "loop": "modules.control", "map": "modules.control:map_",
     "Budget": "optimizers.budget", "compile": "optimizers.compile",
     "exact_match": "optimizers.metrics", "numeric_match": "optimizers.metrics", "f1": "optimizers.metrics",
-    "contains": "optimizers.metrics",
+    "contains": "optimizers.metrics", "Metric": "optimizers.metrics", "Example": "optimizers.data",
+    "Limits": "optimizers.race", "Progress": "optimizers.progress", "Trace": "ir.record",
     "lower": "api", "load": "api", "Pipeline": "pipeline", "Failed": "pipeline",
     "engine": "backends.engines.registry", "ScriptedEngine": "backends.engines.scripted",
+    "ScriptedSettings": "backends.engines.scripted",
     "SampleBank": "backends.runtime.bank", "__version__": "compiler.versions:VERSION",
     **dict.fromkeys(_ERRORS, "errors"),
 }  # fmt: skip
@@ -88,11 +94,14 @@ __all__ = [
     "EngineError",
     "EngineUnavailable",
     "Ensemble",
+    "Example",
     "Failed",
     "FlopwiseError",
     "GraphError",
     "Input",
     "InputError",
+    "Limits",
+    "Metric",
     "MetricError",
     "Module",
     "Output",
@@ -102,12 +111,15 @@ __all__ = [
     "Predict",
     "Program",
     "ProgramOfThought",
+    "Progress",
     "SampleBank",
     "SandboxError",
     "ScriptedEngine",
+    "ScriptedSettings",
     "Signature",
     "SignatureError",
     "StudyError",
+    "Trace",
     "TraceError",
     "Verifier",
     "WeightsError",

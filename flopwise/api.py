@@ -11,7 +11,6 @@ from .compiler.artifact import load as load_artifact
 from .compiler.demos import demos_in
 from .compiler.lower import lower as lower_graph
 from .compiler.stages import complete, optimise
-from .errors import InputError
 from .ir.schemas import Schema
 from .ir.target import Tokenizer
 from .ir.types import jsonable
@@ -84,11 +83,12 @@ def lower(
         EngineError: The engine cannot be made.
     """
     target = engine_of(engine)
+    cap = _per_query(budget)
     graph = trace(program)
     full = complete(graph, config or {})
     stages = optimise(graph, full)
     most = _caps(data, caps, graph.schema, target.tokenizer)
-    plan = lower_graph(stages.result, target, most, budget.per_query if budget else None)
+    plan = lower_graph(stages.result, target, most, cap)
     facts = {"config": jsonable(full), "demos": demos_in(stages.steps[0].after)}
     return Pipeline(plan, target, result_class(program, graph.schema), facts, stages, bank)
 
@@ -112,21 +112,26 @@ def load(
     """
     found = load_artifact(Path(path))
     target = engine_of(engine)
-    plan = found.lower(target, budget.per_query if budget else None)
+    plan = found.lower(target, _per_query(budget))
     return Pipeline(plan, target, record_class(plan.graph.schema), found.facts, None, bank)
+
+
+def _per_query(budget: Budget | None) -> float | None:
+    if budget is None:
+        return None
+    from .optimizers.budget import check_budget
+
+    return check_budget(budget).per_query
 
 
 def _caps(data: Any, caps: Mapping[str, int] | None, schema: Schema, tokenizer: Tokenizer) -> Mapping[str, int]:
     """Caps that the user gave, the others from the data's lengths."""
-    known = [f.name for f in schema.inputs]
-    for name, cap in (caps or {}).items():
-        if name not in known:
-            raise InputError(f"caps: the program has no input {name!r}; it takes {', '.join(known)}")
-        if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
-            raise InputError(f"caps: `{name} >= 1` tokens must hold, but got {cap!r}")
-    if data is None:
-        return caps or {}
-    from .optimizers.caps import caps_of
+    if data is None and caps is None:
+        return {}
+    from .optimizers.caps import caps_of, check_caps
     from .optimizers.data import load as load_data
 
+    if data is None:
+        check_caps(caps, schema)
+        return caps or {}
     return caps_of(load_data(data, schema, outputs_required=False), schema, tokenizer, caps)

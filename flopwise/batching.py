@@ -49,8 +49,10 @@ async def gather_rows(
         on_row: Called with each row's index and result as it ends.
 
     Raises:
+        InputError: These are no rows, or `concurrency >= 1` does not hold.
         FlopwiseError: The system failed, an EngineError mostly. Its `partial` has what had ended by then.
     """
+    _check_rows(rows)
     results: list[Any] = []
     names = _input_names(pipeline)
     source = iter(rows)
@@ -72,11 +74,22 @@ async def gather_rows(
     return results
 
 
+def _check_rows(rows: Any) -> None:
+    """Refuse what is no series of rows, one row by itself above all: many of these iterate, but over other things."""
+    single = isinstance(rows, (str, bytes, Mapping)) or isinstance(getattr(rows, "fields", None), Mapping)
+    single = single or hasattr(type(rows), "model_fields")  # a record iterates over its fields
+    framed = hasattr(rows, "iloc")  # a frame iterates over its columns' names, a series over its values
+    if single or framed or not isinstance(rows, Iterable):
+        kind = type(rows).__name__
+        hint = "put one row in a list" if single else "of a DataFrame, pass .to_dict('records')"
+        raise InputError(f"rows must be a list or generator of mappings, records or examples, but got {kind}; {hint}")
+
+
 def _workers(pipeline: Pipeline[Any, Any], rows: Any, concurrency: int | None) -> int:
     if concurrency is None:
         concurrency = QUERIES_PER_SEQUENCE * max(pipeline.engine.capabilities.in_flight, 1)
-    if concurrency < 1:
-        raise InputError(f"batch: `concurrency >= 1` must hold, but got {concurrency}")
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise InputError(f"batch: `concurrency >= 1` must hold, but got {concurrency!r}")
     return min(concurrency, len(rows)) if isinstance(rows, Sized) else concurrency
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
-from contextvars import copy_context
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
-from .errors import InputError, PipelineFailure
+from .errors import FlopwiseError, InputError, PipelineFailure
 from .ir.plan import Plan
 from .ir.record import Failure, Trace, Values
 from .modules.records import make_record
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+# Which runs of pipelines the code at hand is inside of; a context, since it may be on another thread by then.
+_inside: ContextVar[tuple[object, ...]] = ContextVar("flopwise_inside", default=())
 
 
 class HasFields(Protocol):
@@ -113,6 +116,7 @@ class Pipeline(Generic[P, R]):
         self._bank = bank
         self._executable: Executable | None = None
         self._lock = threading.Lock()
+        self._now: object = None  # the run that holds the lock
 
     # running --------------------------------------------------------------------------------------------
 
@@ -124,7 +128,7 @@ class Pipeline(Generic[P, R]):
             PipelineFailure: The query ended without a record; its trace says what happened.
             EngineError: The engine failed.
         """
-        with self._lock:
+        with self._alone():
             return run_sync(self.acall(*args, **inputs))
 
     async def acall(self, *args: P.args, **inputs: P.kwargs) -> R:
@@ -185,11 +189,12 @@ class Pipeline(Generic[P, R]):
 
         Raises:
             EngineError: The engine failed; its `partial` holds what had ended, None for the rest.
-            InputError: `concurrency >= 1` does not hold.
+            InputError: These are no rows, or `concurrency >= 1` does not hold.
+            FlopwiseError: It is called from within a batch or call of its own, as by `on_row`.
         """
         from .batching import run_batch
 
-        with self._lock:
+        with self._alone():
             return run_batch(self, rows, progress, concurrency, on_row)
 
     async def abatch(
@@ -211,6 +216,24 @@ class Pipeline(Generic[P, R]):
         if twice:
             raise InputError(f"the pipeline got input {twice[0]!r} twice, by position and by name; give it once")
         return {**given, **inputs}
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One call or batch at a time; other threads wait, but who is inside of one would wait for itself."""
+        inside = _inside.get()
+        if self._now is not None and any(run is self._now for run in inside):
+            raise FlopwiseError(
+                f"pipeline {self.plan.graph.name!r} is called from within a run of its own, as by `on_row`, and would "
+                "wait for itself for ever; call it after the batch, or run all in one event loop with abatch and acall"
+            )
+        with self._lock:
+            self._now = run = object()
+            token = _inside.set((*inside, run))
+            try:
+                yield
+            finally:
+                _inside.reset(token)
+                self._now = None
 
     def _bind(self) -> Executable:
         from .backends.runtime.executor import Executable

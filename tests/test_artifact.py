@@ -12,6 +12,7 @@ import pytest
 
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
+from flopwise.compiler.artifact_write import check_writable, write_files
 
 ROOT = Path(__file__).parent.parent
 
@@ -372,3 +373,41 @@ def test_a_host_function_without_an_import_path_is_not_saved(tmp_path: Path) -> 
     with pytest.raises(fw.ArtifactError, match="it has no import path"):
         pipeline.save(tmp_path / "a.fw")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"plan": {}}, "plan.hash must be a text"),
+        ({"plan": {"hash": "a", "model": "b", "fingerprint": 7}}, "plan.fingerprint must be a text, but is 7"),
+        ({"cap": "x"}, "cap must be null or a positive number of FLOPs, but is 'x'"),
+        ({"cap": -1}, "cap must be null or a positive"),
+        ({"caps": {"question": "x"}}, "'question' has 'x'"),
+        ({"caps": {"other": 7}}, "caps must be of inputs"),
+        ({"caps": 7}, "is not of format 1"),
+        ({"graph": []}, "is not of format 1"),
+    ],
+)
+def test_a_sealed_artifact_of_another_form_is_refused(saved: Path, part: dict[str, object], said: str) -> None:
+    files = {p.relative_to(saved).as_posix(): p.read_bytes() for p in saved.rglob("*") if p.is_file()}
+    files["pipeline.json"] = json.dumps({**json.loads(files["pipeline.json"]), **part}).encode()
+    del files["SHA256SUMS"]
+    write_files(files, saved)
+    with pytest.raises(fw.ArtifactError, match=said):
+        fw.load(saved, engine=engine())
+
+
+def test_folders_above_an_artifact_are_made(tmp_path: Path) -> None:
+    for name in ("solver.fw", "solver.zip"):
+        path = tmp_path / name / "b" / name
+        assert fw.load(fw.lower(Solver(), engine=engine()).save(path), engine=engine())(question="?").answer == 2
+
+
+def test_an_artifact_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(fw.ArtifactError, match="cannot be written"):
+        fw.lower(Solver(), engine=engine()).save(tmp_path / "file" / "b" / "solver.fw")
+    with pytest.raises(fw.ArtifactError, match="file' is no folder"):
+        check_writable(tmp_path / "file" / "b" / "solver.fw")
+    check_writable(tmp_path / "new" / "b" / "solver.fw")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

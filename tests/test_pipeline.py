@@ -432,3 +432,60 @@ def test_what_a_pipeline_shows() -> None:
     assert "== specialise" in pipeline.explain() and "%solve.answer" in pipeline.as_text()
     assert pipeline._repr_html_().startswith("<pre>graph solver(question):")
     assert pipeline.config == {"solve.demos": ()} and pipeline.report == {}
+
+
+# mistakes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("again", ["call", "batch"])
+def test_a_pipeline_called_from_within_its_own_batch_says_so(again: str) -> None:
+    pipeline = fw.lower(solver, engine=scripted())
+
+    def ask(index: int, result: Any) -> None:
+        if again == "call":
+            pipeline(question="say 1")
+        else:
+            pipeline.batch(questions(1))
+
+    with pytest.raises(fw.FlopwiseError, match="called from within a run of its own"):
+        pipeline.batch(questions(1, 2), on_row=ask)
+
+    async def notebook() -> None:  # where the batch runs on another thread than it was called on
+        pipeline.batch(questions(1, 2), on_row=ask)
+
+    with pytest.raises(fw.FlopwiseError, match="called from within a run of its own"):
+        asyncio.run(notebook())
+    assert pipeline(question="say 7").answer == 7
+
+
+def test_another_pipeline_may_be_called_from_within_a_batch_and_threads_wait_for_each_other() -> None:
+    first, second = (fw.lower(solver, engine=scripted()) for _ in range(2))
+    seen: list[int] = []
+    first.batch(questions(1, 2), on_row=lambda index, result: seen.append(second(question=f"say {index}").answer))
+    assert sorted(seen) == [0, 1]
+    threads = [threading.Thread(target=lambda: seen.append(first(question="say 5").answer)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen.count(5) == 4
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["say 1", b"say 1", {"question": "say 1"}, pd.Series(["say 1"]), None, 7, Solve(question="say 1", answer=1)],
+)
+def test_what_is_no_rows_is_refused(rows: Any) -> None:
+    pipeline = fw.lower(solver, engine=scripted())
+    with pytest.raises(fw.InputError, match=f"rows must be a list or generator .* got {type(rows).__name__};"):
+        pipeline.batch(rows)
+    with pytest.raises(fw.InputError, match="rows must be a list or generator"):
+        asyncio.run(pipeline.abatch(rows))
+
+
+def test_a_frame_is_refused_within_an_event_loop() -> None:
+    pipeline = fw.lower(solver, engine=scripted())
+    with pytest.raises(fw.InputError, match="got DataFrame; of a DataFrame, pass"):
+        asyncio.run(pipeline.abatch(pd.DataFrame(questions(1))))  # type: ignore[arg-type]
+    with pytest.raises(fw.InputError, match="`concurrency >= 1` must hold, but got '2'"):
+        pipeline.batch(questions(1), concurrency="2")

@@ -47,12 +47,12 @@ def add(commands: Commands) -> None:
 
 def run(args: Namespace) -> int:
     """Compile, save, and say what came out; 130 where Ctrl-C stopped it."""
-    from ..compiler.artifact_write import refuse_other
+    from ..compiler.artifact_write import check_writable
     from ..errors import EngineError
     from .programs import load_program
 
     output, study = Path(args.output), args.study or f"{args.output.rstrip('/')}.study"
-    refuse_other(output)
+    check_writable(output)
     task = {**_task(args), "program": load_program(args.program), "study": study}
     with closing(make_engine(args.engine)) as engine:
         try:

@@ -92,7 +92,11 @@ class Jsonl:
         """Write a row."""
         from ..ir.types import jsonable
 
-        self.file.write(json.dumps(jsonable(row), ensure_ascii=False) + "\n")
+        plain = jsonable(row)
+        text = json.dumps(plain, ensure_ascii=False)
+        if not _writable(text, self.file):
+            text = json.dumps(plain)  # with escapes, which every stream can carry
+        self.file.write(text + "\n")
         self.file.flush()
 
     def close(self) -> None:
@@ -116,6 +120,15 @@ class Csv:
         table = csv.DictWriter(self.file, list(names))
         table.writeheader()
         table.writerows({k: _cell(v) for k, v in row.items()} for row in self.rows)
+
+
+def _writable(text: str, file: IO[str]) -> bool:
+    """Whether a stream's encoding has the text: none has half of a surrogate pair, some have little more than ASCII."""
+    try:
+        text.encode(getattr(file, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _cell(value: Any) -> Any:
@@ -145,7 +158,8 @@ def writer(path: str | None) -> Iterator[Jsonl | Csv]:
         return
     kind = _KINDS[check_ending(path)]
     try:
-        file = Path(path).open("w", encoding="utf-8", newline="")  # noqa: SIM115 (closed below, written to before)
+        # A cell may hold half of a surrogate pair, which JSON can spell and UTF-8 cannot.
+        file = Path(path).open("w", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: SIM115 (closed below)
     except OSError as error:
         raise InputError(f"--output {path}: cannot be written: {error.strerror}") from error
     with file:

@@ -142,10 +142,35 @@ def read(path: Path) -> Loaded:
     try:
         graph = graph_from_json(data["graph"])
         verify(graph)
-        plan, caps, cap = dict(data["plan"]), dict(data["caps"]), data["cap"]
-    except (GraphError, KeyError, TypeError, ValueError) as error:
+        plan, caps, cap = _plan_facts(data["plan"]), _caps(data["caps"], graph), _cap(data["cap"])
+    except (GraphError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"artifact {str(path)!r}: {PIPELINE} is not of format {FORMAT}: {error}") from error
+    if not isinstance(facts["config"], dict):
+        raise ArtifactError(f"artifact {str(path)!r}: {PROVENANCE}: `config` must be an object")
     return Loaded(path, graph, caps, cap, made_by, plan, facts)
+
+
+def _plan_facts(data: Any) -> dict[str, str]:
+    plan = dict(data)
+    for name in ("hash", "model", "fingerprint"):
+        if not isinstance(plan.get(name), str):
+            raise TypeError(f"plan.{name} must be a text, but is {plan.get(name)!r:.80}")
+    return plan
+
+
+def _caps(data: Any, graph: Graph) -> dict[str, int]:
+    caps = dict(data)
+    names = [f.name for f in graph.schema.inputs]
+    for name, most in caps.items():
+        if name not in names or isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise TypeError(f"caps must be of inputs and whole numbers of at least 1, but {name!r} has {most!r:.80}")
+    return caps
+
+
+def _cap(data: Any) -> float | None:
+    if data is None or (isinstance(data, (int, float)) and not isinstance(data, bool) and 0 < data < float("inf")):
+        return data
+    raise TypeError(f"cap must be null or a positive number of FLOPs, but is {data!r:.80}")
 
 
 def _pipeline(plan: Plan) -> dict[str, Any]:

@@ -45,6 +45,8 @@ def _function(node: str, host: Host) -> Callable[..., Any]:
             "put the module that defines it on the import path"
         ) from error
     function: Callable[..., Any] = inspect.unwrap(found) if callable(found) else found
+    if not getattr(function, "__flopwise_op__", False):
+        raise ArtifactError(f"{wanted}, but that is no function made for pipelines; wrap it with fw.op in its module")
     have = _hash(function)
     if have != host.source_hash:
         raise ArtifactError(f"{wanted}, but here its source hash is {have}; restore that version or compile again")

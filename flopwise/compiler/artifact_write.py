@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ArtifactError
@@ -18,6 +19,8 @@ def write_files(files: Files, path: Path) -> None:
 
     They are written beside, synced, and renamed into place; an artifact that was there is replaced.
 
+    Folders above it that are missing are made.
+
     Raises:
         ArtifactError: Something else is there, or it cannot be written; nothing half-written is left.
     """
@@ -26,6 +29,7 @@ def write_files(files: Files, path: Path) -> None:
     temporary = _beside(path, "new")
     try:
         refuse_other(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".zip":
             _write_zip(temporary, files)
             os.replace(temporary, path)
@@ -46,6 +50,20 @@ def _sums(files: Files) -> bytes:
 
 def _beside(path: Path, what: str) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{what}")
+
+
+def check_writable(path: Path) -> None:
+    """Refuse, by an ArtifactError, a path that an artifact cannot be written to, before there is one to write."""
+    path = Path(os.path.realpath(path))
+    try:
+        refuse_other(path)
+    except OSError as error:
+        raise ArtifactError(f"artifact {str(path)!r} cannot be written: {error}") from error
+    above = next(p for p in path.parents if os.path.lexists(p))
+    if not above.is_dir():
+        raise ArtifactError(f"artifact {str(path)!r} cannot be written: {str(above)!r} is no folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ArtifactError(f"artifact {str(path)!r} cannot be written: {str(above)!r} may not be written to")
 
 
 def refuse_other(path: Path) -> None:
@@ -107,7 +125,8 @@ def _remove(temporary: Path) -> None:
     if temporary.is_dir():
         shutil.rmtree(temporary, ignore_errors=True)
     else:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be written it may not be there, nor its folder be one
+            temporary.unlink()
 
 
 def _sync(folder: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-from ..errors import ConfigError
+from ..errors import ConfigError, TraceError
+from .lines import place
 
 # A demo set is a tuple of demo ids; an instruction is its text; a branch is its label.
 ChoiceValue = str | int | float | bool | tuple[str, ...]
@@ -73,8 +75,34 @@ class DemoSet:
 Domain = Categorical | Integer | Real | DemoSet
 
 
+# True while a user's program is traced; set by `modules.symbols.tracing`.
+writing: ContextVar[bool] = ContextVar("flopwise_writing", default=False)
+
+
+class Undecided:
+    """What is not known while a program is traced: ordinary Python over it is refused."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise TraceError(
+            f"{place()}: {self} is a choice, which is only known when the program is specialised; give it to a module "
+            "or to fw.sample, or use fw.choice between modules, to decide by it"
+        )
+
+    def _is_plain(self, other: object) -> bool:
+        """Refuse to be compared with a plain value in a program; passes may ask whether a value is still open."""
+        return isinstance(other, (str, int, float)) and writing.get() and self._refuse()
+
+    __bool__ = __index__ = __int__ = __float__ = __len__ = __iter__ = __getitem__ = __contains__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __pos__ = __abs__ = __invert__ = __round__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __divmod__ = __rdivmod__ = __pow__ = __rpow__ = _refuse
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __lshift__ = __rshift__ = _refuse
+
+
 @dataclass(frozen=True, slots=True)
-class Var:
+class Var(Undecided):
     """An open value: a choice's name and domain standing where its value will be."""
 
     name: str
@@ -86,6 +114,11 @@ class Var:
         if self.name not in config:
             raise ConfigError(f"choice {self.name!r} is not assigned; the config has {sorted(config)}")
         return self.domain.check(self.name, config[self.name])
+
+    def __eq__(self, other: object) -> bool:
+        if self._is_plain(other) or not isinstance(other, Var):
+            return False
+        return (self.name, self.domain, self.default) == (other.name, other.domain, other.default)
 
     def __str__(self) -> str:
         return f"?{self.name}"

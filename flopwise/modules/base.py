@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import count
-from typing import Any, Generic, Self, cast
+from typing import Any, ClassVar, Generic, Self, cast
 
 from typing_extensions import TypeVar
 
 from ..errors import ConfigError, InputError, SignatureError, TraceError
 from ..ir.builder import Builder
-from ..ir.choices import Config, DemoSet, Var
+from ..ir.choices import Categorical, Config, DemoSet, Var
 from ..ir.nodes import Call, Op, Type
 from ..ir.prompt import Ref
 from ..ir.request import Decoding
@@ -53,6 +54,9 @@ class Module(Generic[S]):
         drawn_at: The temperature that `fw.sample` draws with; set by it, not by users.
     """
 
+    adds: ClassVar[tuple[str, ...]] = ()
+    """Names of what the technique adds to the signature's fields: no field can have one of them."""
+
     of: type[S] | str
     name: str = field(default="", kw_only=True)
     instruction: Any = field(default=None, kw_only=True)
@@ -63,9 +67,39 @@ class Module(Generic[S]):
     drawn_at: Any = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
-        schema_of(cast("type[Signature] | str", self.of))
-        if not isinstance(self.max_tokens, int) or self.max_tokens < 1:
-            raise SignatureError(f"{type(self).__name__}: `max_tokens >= 1` must hold, but got {self.max_tokens!r}")
+        schema = schema_of(cast("type[Signature] | str", self.of))
+        self._check_names(schema)
+        most = self.max_tokens
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise SignatureError(f"{type(self).__name__}: `max_tokens >= 1` must hold, but got {most!r}")
+        check_temperature(type(self).__name__, self.temperature)
+        self._check_demos(schema)
+
+    def _check_names(self, schema: Schema) -> None:
+        for f in schema.inputs + schema.outputs:
+            if f.name in self.adds or (f.name == "self" and f in schema.inputs):
+                by = "the module adds that field to its record" if f.name in self.adds else "Python's methods use it"
+                raise SignatureError(
+                    f"{type(self).__name__}({schema.name}): a field cannot be named {f.name!r}, since {by}; "
+                    "rename the field"
+                )
+
+    def _check_demos(self, schema: Schema) -> None:
+        given, what = self.demos, f"{type(self).__name__}({schema.name})"
+        if given is None or (isinstance(given, (Open, Var)) and isinstance(given.domain, DemoSet)):
+            return
+        if not isinstance(given, (list, tuple)):
+            raise SignatureError(
+                f"{what}: demos must be a list of examples or fw.demos(...), but got {given!r:.100}; "
+                "write demos=[{...}] with values by field name"
+            )
+        known = [f.name for f in schema.inputs + schema.outputs] + list(self.adds)
+        for demo in given:
+            if not isinstance(demo, Demo) and not (isinstance(demo, Mapping) and set(known) & demo.keys()):
+                raise SignatureError(
+                    f"{what}: a demo must be a mapping with some of the fields {', '.join(known)}, but got "
+                    f"{demo!r:.100}; write demos=[{{{known[0]!r}: ...}}]"
+                )
 
     @property
     def signature(self) -> Schema:
@@ -119,6 +153,7 @@ class Module(Generic[S]):
 
     def trace(self, *records: Any, **inputs: Any) -> Symbol:
         """Add the call to the graph being traced."""
+        tracer(self.kind)
         if records:
             raise InputError(f"{place()}: {self.kind} takes its inputs by name, such as {self.signature.as_text()}")
         given = self.inputs_of(inputs)
@@ -176,6 +211,24 @@ class Module(Generic[S]):
     def __str__(self) -> str:
         shown = [f"{f.name}={getattr(self, f.name)}" for f in fields(self) if isinstance(getattr(self, f.name), Var)]
         return f"{self.kind}({', '.join([self.signature.name, *shown])})"
+
+
+def is_number(value: Any) -> bool:
+    """True for a number that is no truth value."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_temperature(what: str, value: Any) -> None:
+    """Raise SignatureError where a module's temperature is neither a number from 0 to 10 nor a choice of one."""
+    if isinstance(value, (Open, Var)):
+        domain = value.domain
+        low, high = (0, math.inf) if isinstance(domain, (Categorical, DemoSet)) else (domain.low, domain.high)
+    else:
+        low = high = 0 if value is None else value
+    if not (is_number(low) and is_number(high) and 0 <= low and high <= 10):
+        raise SignatureError(
+            f"{what}: `0 <= temperature <= 10` must hold, but got {value!r}; give a number, fw.real(0, 1), or None"
+        )
 
 
 def result_type(of: Any) -> type[Signature]:

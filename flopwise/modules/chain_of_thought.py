@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..ir.builder import Builder
 from ..ir.prompt import Ref
@@ -20,6 +21,8 @@ class ChainOfThought(Module[S]):
 
     Its record has the further field `reasoning`. Cost: one Generate of up to `max_tokens`, one of a few tokens.
     """
+
+    adds: ClassVar[tuple[str, ...]] = ("reasoning",)
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """A free Generate and a constrained one that goes on from it, parsed."""

@@ -34,6 +34,9 @@ def op(fn: Callable[P, R] | None = None, *, pure: bool = True, cap: int | None =
     if fn is None:
         return lambda inner: op(inner, pure=pure, cap=cap)
 
+    # Artifacts name host functions by import path; only one that was marked here is ever called from there.
+    fn.__flopwise_op__ = True  # type: ignore[attr-defined]
+
     @functools.wraps(fn)
     def traced(*args: Any, **kwargs: Any) -> Any:
         if not any(isinstance(a, Symbol) for a in (*args, *kwargs.values())):

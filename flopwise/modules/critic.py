@@ -6,6 +6,7 @@ One round of Self-Refine's critique and revision (Madaan et al., 2023, arXiv:230
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ..ir.builder import Builder
 from ..ir.prompt import Message, Prompt, Ref, Text
@@ -29,6 +30,8 @@ class Critic(Judge[S]):
     one of a few tokens; the later ones go on from the earlier ones' KV.
     On models of 7B and smaller critique often hurts (Archon, arXiv:2409.15254), so no preset has it.
     """
+
+    adds: ClassVar[tuple[str, ...]] = ("record", "critique", "reasoning")
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """Critique, then a second turn that reasons and extracts the outputs anew."""

@@ -46,4 +46,3 @@ def reason_then_extract(
     answer = b.generate("answer", tail, Decoding(max_tokens=answer_tokens(schema)))
     extra = {**inputs, field: thought.at("text")}
     return b.parse("record", answer, schema, output_form(schema), extra)
-

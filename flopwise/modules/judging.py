@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, cast, overload
+from typing import Any, ClassVar, cast, overload
 
 from ..errors import TraceError
 from ..ir.builder import Builder
@@ -20,6 +20,7 @@ MOST_RECORDS = 4096  # the list's own bound is what counts; this one is out of i
 class Judge(Module[S]):
     """A module over records of its signature. A list of records is judged one by one, side by side."""
 
+    adds: ClassVar[tuple[str, ...]] = ("record",)
     demos: Any = field(default=(), kw_only=True)
 
     @overload

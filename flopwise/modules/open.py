@@ -7,16 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import TraceError
-from ..ir.choices import Categorical, DemoSet, Domain, Integer, Real, Var
+from ..ir.choices import Categorical, DemoSet, Domain, Integer, Real, Undecided, Var
 
 
 @dataclass(frozen=True)
-class Open:
+class Open(Undecided):
     """A choice without its full name yet: `name` is what the user gave, if anything."""
 
     domain: Domain
     name: str = ""
     default: Any = None
+
+    def __eq__(self, other: object) -> bool:
+        if self._is_plain(other) or not isinstance(other, Open):
+            return False
+        return (self.name, self.domain, self.default) == (other.name, other.domain, other.default)
+
+    def __str__(self) -> str:
+        return f"?{self.name}" if self.name else f"a choice over {self.domain}"
 
     def named(self, path: str) -> Var:
         """The open value under its dotted name; a name the user gave wins."""
@@ -32,8 +40,10 @@ def integer(low: int, high: int, *, log: bool = False, name: str = "") -> Any:
     """A whole number from `low` to `high`, both included; searched on a log scale if `log`.
 
     Raises:
-        TraceError: `low <= high` does not hold, or a log scale starts below 1.
+        TraceError: A bound is no whole number, `low <= high` does not hold, or a log scale starts below 1.
     """
+    if any(isinstance(bound, bool) or not isinstance(bound, int) for bound in (low, high)):
+        raise TraceError(f"integer: bounds must be whole numbers, but got {low!r}, {high!r}; use fw.real for others")
     _check_range(low, high, log)
     return Open(Integer(low, high, log), name)
 
@@ -46,8 +56,8 @@ def real(low: float, high: float, *, log: bool = False, name: str = "") -> Any:
 
 def demos(most: int = 4, *, name: str = "") -> Any:
     """Demonstrations: which of the bootstrapped and labelled ones, how many (at most `most`), in which order."""
-    if most < 0:
-        raise TraceError(f"demos: `most >= 0` must hold, but got {most}")
+    if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+        raise TraceError(f"demos: a whole number `most >= 0` is needed, but got {most!r}; demos=[...] gives them")
     return Open(DemoSet(most), name, ())
 
 
@@ -55,6 +65,9 @@ def instruction(*texts: str, name: str = "") -> Any:
     """One of several instructions in place of the signature's own."""
     if not texts:
         raise TraceError("instruction: at least one text is needed")
+    odd = [t for t in texts if not isinstance(t, str)]
+    if odd:
+        raise TraceError(f"instruction: every option must be a text, but got {odd[0]!r}; write fw.instruction('...')")
     return one_of(texts, name)
 
 
@@ -66,6 +79,8 @@ def one_of(labels: Sequence[str], name: str = "") -> Any:
 
 
 def _check_range(low: float, high: float, log: bool) -> None:
+    if any(isinstance(bound, bool) or not isinstance(bound, (int, float)) for bound in (low, high)):
+        raise TraceError(f"bounds must be numbers, but got low={low!r}, high={high!r}; give the least and the largest")
     if not low <= high:
         raise TraceError(f"`low <= high` must hold, but got low={low}, high={high}")
     if log and low <= 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import SignatureError
 from ..ir.builder import Builder
@@ -41,6 +41,7 @@ class PlanAndSolve(Module[S]):
     Its record has the further field `reasoning`. Cost: as ChainOfThought.
     """
 
+    adds: ClassVar[tuple[str, ...]] = ("reasoning",)
     style: Any = field(default="ps", kw_only=True)
 
     def __post_init__(self) -> None:

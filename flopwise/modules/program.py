@@ -12,13 +12,13 @@ from ..errors import TraceError
 from ..ir.builder import Builder
 from ..ir.graph import Graph
 from ..ir.nodes import Type
-from ..ir.schemas import STRING, Field, Schema
+from ..ir.schemas import STRING, Field, Schema, type_name
 from ..ir.types import type_json
 from .base import Module, result_type
 from .combine import Sampled
 from .hints import hints_of
 from .open import Open
-from .signature import Signature
+from .signature import Signature, schema_of
 from .symbols import Symbol, Tracer, place, tracing
 
 P = ParamSpec("P")
@@ -36,6 +36,10 @@ class Forward(Protocol[P, R_co]):
 class Program:
     """Base of class programs: modules and choices are attributes, `forward` is the pipeline."""
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: a program has no engine of its own, so it is no function; raises TraceError."""
+        raise _not_called(type(self).__name__, "program")
+
     def _repr_html_(self) -> str:
         from html import escape
 
@@ -48,6 +52,17 @@ class FunctionProgram(Generic[P, R]):
     def __init__(self, fn: Callable[P, R]) -> None:
         functools.update_wrapper(cast(Any, self), fn)
         self.forward = fn
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Refused: a program has no engine of its own, so it is no function; raises TraceError."""
+        raise _not_called(getattr(self, "__name__", "program"), "program")
+
+
+def _not_called(name: str, what: str) -> TraceError:
+    return TraceError(
+        f"{place()}: {name} is a {what}, which is not called: fw.lower({name}, engine=...) or fw.compile({name}, ...) "
+        f"makes a pipeline of it that is; inside another {what} write .forward(...)"
+    )
 
 
 def program(fn: Callable[P, R]) -> FunctionProgram[P, R]:
@@ -63,8 +78,13 @@ def trace(source: Any, name: str | None = None) -> Graph:
         name: The graph's name; the program's where not given.
 
     Raises:
-        TraceError: `forward` uses ordinary control flow over symbols, or returns something else than a record.
+        TraceError: `forward` uses ordinary control flow over symbols, or returns something else than a record, or
+            than what it says it returns.
     """
+    if isinstance(source, type):
+        raise TraceError(
+            f"a program must be an instance, but {source.__name__} is a class; make an instance: {source.__name__}()"
+        )
     if isinstance(source, Module):
         return _trace_module(source, name)
     if not hasattr(source, "forward"):
@@ -72,7 +92,8 @@ def trace(source: Any, name: str | None = None) -> Graph:
     named = _with_names(source)
     hints = hints_of(source.forward, _signatures(source))
     fields = [_input_field(p, hints) for p in inspect.signature(source.forward).parameters.values()]
-    return _trace(named.forward, tuple(fields), name or str(getattr(source, "__name__", type(source).__name__)))
+    full = name or str(getattr(source, "__name__", type(source).__name__))
+    return _trace(named.forward, tuple(fields), full, hints.get("return"))
 
 
 def _trace_module(module: Module[Any], name: str | None) -> Graph:
@@ -80,19 +101,44 @@ def _trace_module(module: Module[Any], name: str | None) -> Graph:
     return _trace(lambda **inputs: named.trace(**inputs), module.signature.inputs, name or module.kind)
 
 
-def _trace(forward: Callable[..., Any], fields: tuple[Field, ...], name: str) -> Graph:
+def _trace(forward: Callable[..., Any], fields: tuple[Field, ...], name: str, promised: Any = None) -> Graph:
     root = Tracer(Builder(name))
     inputs = {}
     for field in fields:
         kind = Type("value", json=field.type_json)
         inputs[field.name] = Symbol(root.builder.input(field.name, kind), kind, root)
     with tracing(root):
-        result = forward(**inputs)
+        try:
+            result = forward(**inputs)
+        except TypeError as error:
+            raise TraceError(
+                f"{place(error)}: {error}. While forward is traced its values are symbols, only known when the pipeline "
+                "runs; if this line needs one, write a function and wrap it with fw.op"
+            ) from error
     if not isinstance(result, Symbol) or result._tracer is not root:
         raise TraceError(f"{place()}: forward must return a record made inside it, but returned {result!r}")
     if result._type.many:
         raise TraceError(f"{place()}: forward must return one record, but {result!r} is a list; vote or take the best")
+    _check_promise(promised, result)
     return root.builder.graph((root.ref(result),), _program_schema(name, fields, result))
+
+
+def _check_promise(promised: Any, result: Symbol) -> None:
+    """Raise TraceError where forward says it returns another record than it does."""
+    if not (isinstance(promised, type) and issubclass(promised, Signature)) or promised is Signature:
+        return
+    said, made = schema_of(promised), result._type.schema
+    given = {f.name: f.type_json for f in made.outputs} if made else None
+    if given != {f.name: f.type_json for f in said.outputs}:
+        what = f"{made.name} ({_outputs(made)})" if made else repr(result)
+        raise TraceError(
+            f"forward(...) -> {said.name} promises a record with {_outputs(said)}, but forward returns {what}; "
+            "change the annotation or what is returned"
+        )
+
+
+def _outputs(schema: Schema) -> str:
+    return ", ".join(f"{f.name}: {type_name(f.type)}" for f in schema.outputs)
 
 
 def _program_schema(name: str, fields: tuple[Field, ...], result: Symbol) -> Schema:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+from ..errors import SignatureError
 from ..ir.builder import Builder
 from ..ir.nodes import Type
 from ..ir.prompt import Message, Prompt, Ref, Slot, Text
 from ..ir.request import Decoding
 from ..ir.schemas import Schema, type_name
-from .base import Module, S
+from .base import Module, S, is_number
 from .template import Writer
 
 FENCE = "```python\n"
@@ -33,9 +36,21 @@ class ProgramOfThought(Module[S]):
     model forgot to assign a single output; another of both per round of `repairs` where it fails.
     """
 
+    adds: ClassVar[tuple[str, ...]] = ("program",)
     max_tokens: int = field(default=256, kw_only=True)
     repairs: int = field(default=1, kw_only=True)
     seconds: float = field(default=5.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not is_number(self.seconds) or not 0 < self.seconds < math.inf:
+            raise SignatureError(
+                f"ProgramOfThought: `seconds > 0` must hold, but got {self.seconds!r}; say how long a program may run"
+            )
+        if isinstance(self.repairs, bool) or not isinstance(self.repairs, int) or self.repairs < 0:
+            raise SignatureError(
+                f"ProgramOfThought: a whole number `repairs >= 0` is needed, but got {self.repairs!r}; 0 repairs nothing"
+            )
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """Write and run; where the outputs are not all there, have them assigned; while it fails, rewrite."""

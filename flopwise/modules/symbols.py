@@ -6,20 +6,18 @@ control flow over a symbol is refused with the name of the combinator to use.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import TraceError
 from ..ir.builder import Builder
+from ..ir.choices import writing
+from ..ir.lines import place as place
 from ..ir.nodes import Type
 from ..ir.prompt import Ref
-
-_HERE = str(Path(__file__).parent.parent)
 
 
 class Tracer:
@@ -41,7 +39,7 @@ class Tracer:
     def claim(self, name: str, what: Any) -> None:
         """Say what a name stands for; raise TraceError where it stands for something else already."""
         have = self.claims.setdefault(name, what)
-        if have != what:
+        if not _alike(have, what):
             raise TraceError(
                 f"{place()}: two different things are named {name!r}: {have} and {what}; give one another name="
             )
@@ -67,16 +65,24 @@ class Tracer:
         return {name: outer.ref(symbol) for name, symbol in self.captured.values()}
 
 
+def _alike(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except TraceError:  # a choice in one of them is a plain value in the other
+        return False
+
+
 _current: ContextVar[Tracer | None] = ContextVar("flopwise_tracer", default=None)
 
 
 @contextmanager
 def tracing(tracer: Tracer) -> Iterator[Tracer]:
     """Make a tracer the one that calls write to."""
-    token = _current.set(tracer)
+    token, inside = _current.set(tracer), writing.set(True)
     try:
         yield tracer
     finally:
+        writing.reset(inside)
         _current.reset(token)
 
 
@@ -134,14 +140,21 @@ class Symbol:
     def _compare(self, other: object) -> NoReturn:
         refuse(self, "a comparison", "write a function that compares and wrap it with fw.op, then use fw.when")
 
-    def _compute(self, other: object = None) -> NoReturn:
+    def _compute(self, other: object = None, *more: object) -> NoReturn:
         refuse(self, "arithmetic", "write a function that computes and wrap it with fw.op")
+
+    def _hashed(self) -> NoReturn:
+        refuse(self, "`in` or a lookup in a set or dict", "write a function that looks it up and wrap it with fw.op")
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _compare
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _compute
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __and__ = __or__ = _compute
+    __rmatmul__ = __rand__ = __ror__ = __xor__ = __rxor__ = __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = (
+        _compute
+    )
+    __divmod__ = __rdivmod__ = __trunc__ = __floor__ = __ceil__ = __complex__ = _compute
     __int__ = __float__ = __neg__ = __pos__ = __abs__ = __invert__ = __round__ = __contains__ = _compute
-    __hash__ = object.__hash__
+    __hash__ = _hashed
 
 
 def field_of(symbol: Symbol, name: str) -> Symbol:
@@ -166,14 +179,6 @@ def refuse(symbol: Symbol, what: str, instead: str) -> NoReturn:
     raise TraceError(
         f"{place()}: {what} needs a value, but {symbol._ref} is only known when the pipeline runs; {instead}"
     )
-
-
-def place() -> str:
-    """The user's line that led here, for errors."""
-    for frame in reversed(traceback.extract_stack()):
-        if not frame.filename.startswith(_HERE):
-            return f"{Path(frame.filename).name}:{frame.lineno} `{frame.line}`"
-    return "program"
 
 
 def as_ref(value: Any, name: str) -> Ref:

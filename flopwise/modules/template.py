@@ -136,7 +136,9 @@ def _render(template: Any, block: str, context: dict[str, Any]) -> str:
     try:
         return "".join(template.blocks[block](template.new_context({**named, **context})))
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-        raise SignatureError(f"template block {block!r}: {error}; it may use {', '.join(sorted({**named, **context}))}") from None
+        raise SignatureError(
+            f"template block {block!r}: {error}; it may use {', '.join(sorted({**named, **context}))}"
+        ) from None
 
 
 def _field(field: Field, value: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..errors import BudgetError
+from ..errors import BudgetError, GraphError
 from ..ir.choices import ChoiceValue
 from ..ir.graph import Graph
 from ..ir.record import Values
@@ -82,8 +82,8 @@ class Bootstrap:
     ) -> None:
         try:
             entrant = self.make(config)
-        except BudgetError:
-            return  # this structure cannot run within the cap even without demos
+        except (BudgetError, GraphError):
+            return  # this structure cannot run within the cap or the context even without demos
         executable = self.evaluator.executable(entrant)
         keep = frozenset(f"{s.node}.record" for s in open_sites)
         for start in range(0, len(self.train), BLOCK):

@@ -14,7 +14,8 @@ class Budget:
 
     Attributes:
         per_query: Most FLOPs that one query of the compiled pipeline may take.
-        search: Most FLOPs that the whole search may take, metrics and proposals included.
+        search: Most FLOPs that the whole search may take of its engine, demos and holdout included. What a metric asks
+            of pipelines of its own is not counted yet.
     """
 
     per_query: float | None
@@ -38,6 +39,16 @@ class Budget:
         query = "any FLOPs" if self.per_query is None else f"at most {format_flops(self.per_query)}"
         search = "any FLOPs" if self.search is None else f"at most {format_flops(self.search)}"
         return f"{query} per query, {search} for the search"
+
+
+def check_budget(budget: object) -> Budget:
+    """The budget; anything else is a BudgetError that says how to make one."""
+    if isinstance(budget, Budget):
+        return budget
+    raise BudgetError(
+        f'budget: fw.Budget(per_query=..., search=...) is needed, such as fw.Budget("4 TFLOP", "1 PFLOP"), '
+        f"but got {budget!r:.80}"
+    )
 
 
 def _parsed(value: str | float | None, name: str) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ..errors import InputError
 from ..ir.schemas import Schema
 from ..ir.target import Tokenizer
 from ..ir.types import render_value
@@ -16,7 +17,12 @@ STEP = 32
 def caps_of(
     examples: Iterable[Example], schema: Schema, tokenizer: Tokenizer, given: Mapping[str, int] | None = None
 ) -> dict[str, int]:
-    """Most tokens of each input: as given, else 1.5 times the longest of the examples, in steps of 32."""
+    """Most tokens of each input: as given, else 1.5 times the longest of the examples, in steps of 32.
+
+    Raises:
+        InputError: A cap is of no input, or no whole number of at least 1.
+    """
+    check_caps(given, schema)
     longest = {f.name: 0 for f in schema.inputs}
     for example in examples:
         for name, value in example.inputs(schema).items():
@@ -24,3 +30,17 @@ def caps_of(
                 longest[name] = max(longest[name], len(tokenizer.encode(" " + render_value(value))))
     found = {name: -(-int(most * SLACK) // STEP) * STEP or STEP for name, most in longest.items()}
     return {**found, **(given or {})}
+
+
+def check_caps(caps: Mapping[str, int] | None, schema: Schema) -> None:
+    """Refuse caps that a user gave of no input, or that are no whole numbers of at least 1, by an InputError."""
+    if caps is None:
+        return
+    if not isinstance(caps, Mapping):
+        raise InputError(f"caps: tokens by input are needed, such as {{field: 512}}, but got {type(caps).__name__}")
+    known = [f.name for f in schema.inputs]
+    for name, cap in caps.items():
+        if name not in known:
+            raise InputError(f"caps: the program has no input {name!r}; it takes {', '.join(known)}")
+        if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
+            raise InputError(f"caps: `{name} >= 1` tokens must hold, but got {cap!r}")

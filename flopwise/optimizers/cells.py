@@ -53,7 +53,7 @@ class CellStore:
         detail: Any,
     ) -> None:
         """Store a cell; the first one stays."""
-        row = (split, config, example, score, flops, bound, failures, json.dumps(detail, ensure_ascii=False))
+        row = (split, config, example, score, flops, bound, failures, json.dumps(detail))
         self._execute("INSERT OR IGNORE INTO cells VALUES (?,?,?,?,?,?,?,?)", row)
 
     def details(self, split: str, config: str) -> dict[str, dict[str, Any]]:
@@ -70,7 +70,7 @@ class CellStore:
 
     def set_fact(self, name: str, value: Any) -> None:
         """Store a fact."""
-        self._execute("INSERT OR REPLACE INTO facts VALUES (?,?)", (name, json.dumps(value, ensure_ascii=False)))
+        self._execute("INSERT OR REPLACE INTO facts VALUES (?,?)", (name, json.dumps(value)))
 
     def _execute(self, sql: str, row: tuple[Any, ...]) -> None:
         try:

@@ -6,11 +6,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from ..backends.engines.registry import engine as engine_of
+from ..errors import BudgetError, InputError, MetricError, StudyError
 from ..modules.base import Module
 from ..modules.program import Forward
 from ..pipeline import Pipeline, run_sync
-from .budget import Budget
-from .metrics import Metric
+from .budget import Budget, check_budget
+from .metrics import Metric, named
 from .progress import OnProgress, shown
 from .race import Limits
 
@@ -23,18 +25,18 @@ R = TypeVar("R")
 
 @overload
 def compile(
-    program: Module[R], *, dev: Any, metric: Metric, engine: Engine | str, budget: Budget, train: Any = None,
+    program: Module[R], *, dev: Any, metric: Metric | str, engine: Engine | str, budget: Budget, train: Any = None,
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
 ) -> Pipeline[..., R]: ...  # fmt: skip
 @overload
 def compile(
-    program: Forward[P, R], *, dev: Any, metric: Metric, engine: Engine | str, budget: Budget, train: Any = None,
+    program: Forward[P, R], *, dev: Any, metric: Metric | str, engine: Engine | str, budget: Budget, train: Any = None,
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
 ) -> Pipeline[P, R]: ...  # fmt: skip
 def compile(
-    program: Any, *, dev: Any, metric: Metric, engine: Engine | str, budget: Budget, train: Any = None,
+    program: Any, *, dev: Any, metric: Metric | str, engine: Engine | str, budget: Budget, train: Any = None,
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
 ) -> Pipeline[Any, Any]:  # fmt: skip
@@ -43,7 +45,8 @@ def compile(
     Args:
         program: A Program, a function program, or a single module.
         dev: Labelled examples to compare configs on: dicts, a DataFrame, a Hugging Face dataset, or a file's path.
-        metric: Any function of (example, prediction) that returns a bool or a float in [0, 1]; may be async.
+        metric: Any function of (example, prediction) that returns a bool or a float in [0, 1]; may be async. Or a
+            text such as "exact:answer" or "path.py:function".
         engine: An engine, or a spec such as "openvino:qwen2.5-coder-1.5b-instruct".
         budget: FLOPs per query for the result, and for the whole search.
         train: Examples that demonstrations are made of; taken out of dev where not given.
@@ -61,18 +64,53 @@ def compile(
 
     Raises:
         DataError: A set is empty, mistyped, or shares an input with another.
-        BudgetError: The budget is below what the cheapest config needs, or the model's FLOPs are unknown.
-        MetricError: The metric raised, or returned no score.
+        BudgetError: The budget is below what the cheapest config needs, or the model's FLOPs are unknown; or budget
+            or limits are none.
+        InputError: A cap is of no input or no whole number of at least 1, or seed or progress is none.
+        MetricError: The metric is none, raised, or returned no score.
         StudyError: The study belongs to another program, data, budget or engine.
-        EngineError: The engine failed; the study keeps what was known, and the same call goes on.
+        EngineError: There is no such engine, or it failed; the study keeps what was known, and the same call goes on.
     """
     from .search import Search, Task
 
-    if isinstance(engine, str):
-        from ..backends.engines.registry import engine as make_engine
-
-        engine = make_engine(engine)
+    _check(study, seed, progress)
     folder = Path(study) if study is not None else None
-    task = Task(program, dev, train, holdout, metric, budget, folder, seed, limits or Limits(), caps, allow_impure)
-    with shown(progress) as show, closing(Search(task, engine, show)) as search:
+    task = Task(
+        program, dev, train, holdout, _metric(metric), check_budget(budget), folder, seed, _limits(limits), caps,
+        allow_impure,
+    )  # fmt: skip
+    target = engine_of(engine)
+    with shown(progress) as show, closing(Search(task, target, show)) as search:
         return run_sync(search.run())
+
+
+def _check(study: object, seed: object, progress: object) -> None:
+    if study is not None and not isinstance(study, (str, Path)):
+        raise StudyError(f"study: the path of a folder is needed, but got {study!r:.80}")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise InputError(f"seed: a whole number is needed, but got {seed!r:.80}")
+    if not isinstance(progress, bool) and not callable(progress):
+        raise InputError(f"progress: True, False or a function of `Progress` is needed, but got {progress!r:.80}")
+
+
+def _metric(metric: Metric | str) -> Metric:
+    if isinstance(metric, str):
+        return named(metric)
+    if not callable(metric):
+        raise MetricError(
+            f'metric: a function of (example, prediction) or a text such as "exact:answer" is needed, but got '
+            f"{metric!r:.80}"
+        )
+    return metric
+
+
+def _limits(limits: Limits | None) -> Limits:
+    if limits is None:
+        return Limits()
+    if not isinstance(limits, Limits):
+        raise BudgetError(f"limits: fw.Limits(configs=..., patience=...) is needed, but got {limits!r:.80}")
+    for name in ("configs", "patience"):
+        most = getattr(limits, name)
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise BudgetError(f"limits: `{name} >= 1` must hold, but got {most!r:.80}")
+    return limits

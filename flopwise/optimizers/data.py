@@ -140,6 +140,10 @@ def _stable(value: Any) -> Any:
 
 def _checked(columns: Mapping[Any, Any], schema: Schema, required: set[str], place: str) -> dict[str, Any]:
     fields = {str(k): _plain(v) for k, v in columns.items()}
+    for name, value in fields.items():
+        broken = _not_unicode(name) or _not_unicode(value)
+        if broken:
+            raise DataError(f"{place}: field {name!r} holds half of a surrogate pair, which is no text: {broken}")
     for f in schema.inputs + schema.outputs:
         value, found = _coerced(f, fields, place)
         if not found and f.name in required:
@@ -149,6 +153,17 @@ def _checked(columns: Mapping[Any, Any], schema: Schema, required: set[str], pla
         else:
             fields.pop(f.name, None)
     return fields
+
+
+def _not_unicode(value: Any) -> str:
+    """The first text in a value that no encoding of Unicode can write, shown; "" where there is none."""
+    if isinstance(value, str):
+        return _short(value) if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value) else ""
+    if isinstance(value, Mapping):
+        return next((s for pair in value.items() for v in pair if (s := _not_unicode(v))), "")
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return next((s for v in value if (s := _not_unicode(v))), "")
+    return ""
 
 
 def _coerced(f: Field, fields: Mapping[str, Any], place: str) -> tuple[Any, bool]:

@@ -11,6 +11,7 @@ from ..backends.runtime.executor import Executable, Run, gather_all
 from ..backends.runtime.sandbox import Sandbox
 from ..backends.runtime.scheduler import Scheduler
 from ..compiler.stages import Explanation
+from ..errors import PipelineFailure
 from ..ir.choices import ChoiceValue
 from ..ir.plan import Plan
 from ..ir.record import Failure
@@ -102,7 +103,11 @@ class Evaluator:
         """The metric on one run; a failed run scores 0."""
         if isinstance(run.result, Failure):
             return 0.0
-        record = make_record(self.result, run.result.fields, run.trace)
+        try:
+            record = make_record(self.result, run.result.fields, run.trace)
+        except PipelineFailure as error:  # a validator of the user's class refuses the outputs: a wrong answer
+            run.trace.failures.append(Failure("record", str(error)))
+            return 0.0
         return await score(self.metric, example, record)
 
     def _shown(self, run: Run) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from ..errors import FlopwiseError, MetricError
 from ..ir.record import Failure
 from ..ir.schemas import Schema
-from .data import Example
+from .data import Example, content_hash
 
 Metric = Callable[[Example, Any], bool | float | Awaitable[bool | float]]
 Kind = Literal["exact", "numeric", "f1", "contains"]
@@ -113,6 +113,19 @@ def metric_name(metric: Metric) -> str:
     if isinstance(metric, FieldMetric):
         return str(metric)
     return f"{getattr(metric, '__module__', '')}.{getattr(metric, '__qualname__', type(metric).__qualname__)}"
+
+
+def metric_identity(metric: Metric) -> str:
+    """What a stored score depends on: a metric's settings, or the source of its function."""
+    if isinstance(metric, FieldMetric):
+        return repr(metric)
+    function = inspect.unwrap(metric) if inspect.isroutine(metric) else type(metric).__call__
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):  # typed at a prompt: its compiled form has to do
+        code = getattr(function, "__code__", None)
+        source = repr((code.co_code, code.co_consts)) if code is not None else repr(metric)
+    return f"{metric_name(metric)} {content_hash(source)}"
 
 
 async def score(metric: Metric, example: Example, prediction: Any) -> float:
@@ -285,7 +298,7 @@ def _from_file(path: Path, function: str) -> Metric:
     sys.modules[name] = module  # dataclasses look their module up by name
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the file is the user's code
+    except (Exception, SystemExit) as error:  # the file is the user's code
         raise MetricError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
     found: Any = getattr(module, function, None)
     if not callable(found):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import BudgetError
+from ..errors import BudgetError, GraphError
 from ..ir.choices import ChoiceValue
 from ..ir.flops import format_flops
 from .data import Example
@@ -138,7 +138,7 @@ class Race:
     def _admit(self, key: str, config: Mapping[str, ChoiceValue]) -> None:
         try:
             self.entrants[key] = self.make(config)
-        except BudgetError as error:
+        except (BudgetError, GraphError) as error:  # over the cap, or longer than the model's context
             self.refused[key] = str(error)
             self.trials.tell(key, (), 0.0, dropped=False, over_cap=1.0)
         self._since_leader += 1
@@ -155,9 +155,11 @@ class Race:
         """What runs next: up to WIDTH configs with their next blocks, as far as the budget goes."""
         states = {s.key: s for s in (self._state(e) for e in self.entrants.values() if e.status != "dropped")}
         units: list[tuple[Entrant, range]] = []
+        started = any(self.table.scores(key) for key in self.entrants)
         while len(units) < WIDTH and (key := next_config(states.values())) is not None:
             state = states.pop(key)
-            if state.flops > left:
+            # What a first block takes is a guess, and the meter keeps the cap: something is tried in any case.
+            if state.flops > left and (started or units):
                 if self._racing() and not units:
                     self.entrants[key].why = f"its next block may take {format_flops(state.flops)}, more than is left"
                 continue
@@ -183,9 +185,13 @@ class Race:
         await gather_all([self._run_unit(entrant, block) for entrant, block in units])
 
     async def _run_unit(self, entrant: Entrant, block: range) -> None:
-        cells = await self.evaluator.cells(entrant, "dev", [self.dev[i] for i in block])
-        for i, (value, flops) in zip(block, cells, strict=True):
-            self.table.add(entrant.key, i, value, flops)
+        try:
+            await self.evaluator.cells(entrant, "dev", [self.dev[i] for i in block])
+        finally:  # where the budget ends in the middle of a block, what was scored counts
+            for i in block:
+                known = self.evaluator.store.get("dev", entrant.key, self.dev[i].id)
+                if known is not None:
+                    self.table.add(entrant.key, i, *known)
 
     # judging --------------------------------------------------------------------------------------------
 

@@ -45,17 +45,17 @@ class Verdict:
         return cls(None, None, None, 0.0, note)
 
     @classmethod
-    def of(cls, ours: Cells, plain: Cells, baseline: Entrant) -> Verdict:
-        """The verdict of two configs' cells on the same examples."""
+    def of(cls, ours: Cells, plain: Cells, baseline: Entrant, total: int) -> Verdict:
+        """The verdict of two configs' cells on the same examples, of `total` that the holdout has."""
         if not ours:
-            return cls.unknown("there is no holdout")
+            return cls.unknown("the budget did not cover the holdout" if total else "there is no holdout")
         first, second = [s for s, _ in ours], [s for s, _ in plain]
         gain = paired(first, second)
-        note = ""
+        note = "" if len(ours) == total else f"the budget covered {len(ours)} of {total} holdout examples; "
         if gain.p >= 0.05:
             discordance = max(sum(a != b for a, b in zip(first, second, strict=True)) / len(first), 0.1)
             n = needed_n(0.1, discordance)
-            note = (
+            note += (
                 f"{len(first)} examples are too few to tell the gain from chance (p = {gain.p:.2f}); "
                 f"a gain of 10 points would show on about {n}"
             )
@@ -73,7 +73,7 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
             "baseline_config": verdict.baseline_key,
             "gain": _plain(verdict.gain),
             "note": verdict.note,
-            "n": len(search.splits.holdout),
+            "n": verdict.winner.n if verdict.winner else 0,
         },
         "dev": {
             "score": _plain(interval(race.table.scores(winner.key.removesuffix("+weights")))),

@@ -13,9 +13,10 @@ from ..backends.runtime.scheduler import Scheduler
 from ..compiler.demos import demos_in
 from ..compiler.lower import lower
 from ..compiler.stages import complete, optimise
-from ..errors import BudgetError, DataError
+from ..errors import BudgetError, DataError, GraphError
 from ..ir.choices import ChoiceValue, config_key
 from ..ir.flops import format_flops
+from ..ir.plan import Plan
 from ..modules.program import result_class, trace
 from ..pipeline import Pipeline
 from .bootstrap import BUDGET_SHARE, Bootstrap, DemoPool
@@ -23,7 +24,7 @@ from .budget import Budget
 from .caps import caps_of
 from .data import data_hash, load
 from .evaluate import Entrant, Evaluator
-from .metrics import Metric, bound, metric_name
+from .metrics import Metric, bound, metric_identity
 from .progress import OnProgress, Progress
 from .race import Limits, Race
 from .racing import permutation
@@ -38,6 +39,7 @@ from .weights import fitted, to_fit
 if TYPE_CHECKING:
     from ..backends.engines._base import Engine
 
+VERDICT_BLOCK = 32  # pairs at once: fills a batch, and is all that a budget's end can cost
 TICK = 1.0  # seconds between two looks at the progress
 
 
@@ -131,17 +133,22 @@ class Search:
 
     def _check_cheapest(self) -> None:
         """Refuse a budget that not even the cheapest structure fits, before anything is spent."""
-        errors, cheapest = [], float("inf")
+        fits: list[tuple[Plan, str]] = []
+        why: GraphError | None = None
         for structure in Space(self.graph).structures():
             try:
-                plan = self._plan(complete(self.graph, structure))
-            except BudgetError as error:
-                errors.append(str(error))
-                continue
-            cheapest = min(cheapest, plan.least + plan.cold)
-        if cheapest == float("inf"):
-            raise BudgetError(f"no config of the program fits the budget; the cheapest: {errors[0]}")
-        cap = self.task.budget.search
+                fits.append((self._uncapped(complete(self.graph, structure)), config_key(structure)))
+            except GraphError as error:
+                why = error
+        if not fits and why is not None:
+            raise why
+        plan, structure_text = min(fits, key=lambda found: found[0].least)
+        # Lowered again under the cap: refuses what is over it, and a cap on a model whose FLOPs are unknown.
+        try:
+            lower(plan.graph, self.engine, self.caps, self.task.budget.per_query)
+        except BudgetError as error:
+            raise BudgetError(f"not even the cheapest config, {structure_text}, fits: {error}") from None
+        cap, cheapest = self.task.budget.search, plan.least + plan.cold
         if cap is not None and cheapest > cap:
             raise BudgetError(
                 f"one query of the cheapest config may take {format_flops(cheapest)}, more than the search budget of "
@@ -154,7 +161,8 @@ class Search:
             "space": Space(self.graph).as_text(),
             "program": self.graph.hash,
             "data": {n: data_hash(getattr(self.splits, n)) for n in ("train", "dev", "holdout")},
-            "metric": metric_name(self.metric),
+            "metric": metric_identity(self.metric),
+            "caps": self.caps,
             "per_query": self.task.budget.per_query,
             "model": self.engine.model.fingerprint,
             "seed": self.task.seed,
@@ -195,21 +203,21 @@ class Search:
         plan = lower(explanation.result, self.engine, self.caps, self.task.budget.per_query)
         return Entrant(config_key(config), dict(config), plan, explanation)
 
-    def _plan(self, config: Mapping[str, ChoiceValue]) -> Any:
-        return lower(optimise(self.graph, config).result, self.engine, self.caps, self.task.budget.per_query)
+    def _uncapped(self, config: Mapping[str, ChoiceValue]) -> Plan:
+        return lower(optimise(self.graph, config).result, self.engine, self.caps)
 
     def _winner(self, race: Race) -> Entrant:
         winner = race.winner()
         if winner is None:
             raise BudgetError(
-                f"the search budget of {self.task.budget} ran out before one config had seen a block of examples; "
-                "raise budget.search or give a smaller dev set"
+                f"the search budget of {self.task.budget} gave out before one config was scored on an example: "
+                f"{format_flops(self.meter.spent)} spent; raise budget.search, or give shorter inputs or fewer demos"
             )
         return winner
 
     async def _fit_weights(self, winner: Entrant) -> Entrant:
         """Weigh an ensemble's members by dev; kept where dev does not get worse."""
-        if not to_fit(winner.plan.graph):
+        if not to_fit(winner.plan.graph) or winner.status != "done":
             return winner
         graph = await fitted(winner, self.evaluator, self.dev)
         plan = lower(graph, self.engine, self.caps, self.task.budget.per_query)
@@ -221,15 +229,20 @@ class Search:
     # after the race -------------------------------------------------------------------------------------
 
     async def _verdict(self, winner: Entrant) -> Verdict:
+        """Winner and baseline on the holdout, pair by pair in blocks: what the budget covers counts."""
         assert self.race is not None
         baseline = next(iter(self.race.entrants.values()))
-        holdout = self.splits.holdout
-        try:
-            ours = await self.evaluator.cells(winner, "holdout", holdout)
-            plain = await self.evaluator.cells(baseline, "holdout", holdout) if baseline is not winner else ours
-        except BudgetError as error:
-            return Verdict.unknown(f"the budget did not cover the holdout: {error}")
-        return Verdict.of(ours, plain, baseline)
+        ours: list[tuple[float, float]] = []
+        plain: list[tuple[float, float]] = []
+        for start in range(0, len(self.splits.holdout), VERDICT_BLOCK):
+            block = self.splits.holdout[start : start + VERDICT_BLOCK]
+            try:
+                first = await self.evaluator.cells(winner, "holdout", block)
+                second = await self.evaluator.cells(baseline, "holdout", block) if baseline is not winner else first
+            except BudgetError:
+                break
+            ours, plain = ours + first, plain + second
+        return Verdict.of(ours, plain, baseline, len(self.splits.holdout))
 
     def _pipeline(self, winner: Entrant, report: Mapping[str, Any]) -> Pipeline[Any, Any]:
         facts = {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..backends.runtime.bank import SampleBank
 from ..backends.runtime.meter import Meter
@@ -35,11 +36,13 @@ class Study:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StudyError(f"the study folder {folder} cannot be made: {error}") from error
+        self._lock = _locked(folder) if folder else None
         self.store = CellStore(folder / "cells.db" if folder else None)
         try:
             self._claim(identity)
         except StudyError:
             self.store.close()
+            self._unlock()
             raise
         self.bank = SampleBank(folder / "samples.db" if folder else None)
         # What was committed after the last note of what was spent, and what was in flight, both count.
@@ -92,6 +95,32 @@ class Study:
         self.save()
         self.bank.close()
         self.store.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def _locked(folder: Path) -> IO[str]:
+    """Hold a study for this process: two searches on one would spend its budget twice. Ends with the process."""
+    import fcntl
+
+    file = (folder / "lock").open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise StudyError(
+            f"the study {folder} is in use by another process (pid {holder}); wait for it, or give another study path"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
 
 
 def _short(value: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import StudyError
 from ..ir.choices import ChoiceValue, Config, config_key
 from .space import Space
 
@@ -27,6 +28,9 @@ class Trials:
         space: The space.
         seed: Seed of all proposals.
         storage: File of the Optuna storage; None keeps it in memory only.
+
+    Raises:
+        StudyError: The file cannot be opened, or is no Optuna storage.
     """
 
     def __init__(self, space: Space, seed: int, storage: Path | None) -> None:
@@ -111,7 +115,14 @@ def _mirror(storage: Path | None) -> optuna.Study | None:
     import optuna
 
     url = f"sqlite:///{storage}"
-    return optuna.create_study(study_name="flopwise", storage=url, direction="maximize", load_if_exists=True)
+    try:
+        return optuna.create_study(study_name="flopwise", storage=url, direction="maximize", load_if_exists=True)
+    except Exception as error:  # whatever Optuna and the database under it make of a file that is not theirs
+        reason = str(error).splitlines()[0]
+        raise StudyError(
+            f"the study's trials {storage} cannot be opened: {type(error).__name__}: {reason}; "
+            "remove that file, which the search does not need, or give another study path"
+        ) from error
 
 
 def as_mapping(config: Mapping[str, ChoiceValue]) -> dict[str, Any]:

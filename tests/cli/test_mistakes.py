@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def replaced(old: str, new: str) -> tuple[str, ...]:
         (replaced("8 GFLOP", "1 MFLOP"), "no config of the program fits the budget"),
         (replaced("6", "0"), "--max-configs: at least 1"),
         (replaced("adder.fw", "dev.jsonl"), "exists and is no artifact"),
+        (replaced("adder.fw", "dev.jsonl/adder.fw"), "dev.jsonl' is no folder"),
         (("run", "nothing.fw", "--input", "question=x"), "there is no artifact at 'nothing.fw'"),
         (("lower", "adder.py:Adder", "--set", "darft=Predict"), "did you mean 'draft'?"),
         (("lower", "adder.py:Adder", "--set", "n=9"), "a whole number from 1 to 4"),
@@ -77,3 +79,29 @@ def test_a_run_says_which_inputs_are_wanted(flopwise: Run) -> None:
         assert done.returncode == 2, words
         assert said in done.stderr
     assert "not JSON" in flopwise(*run, "--rows", "-", input="{").stderr
+
+
+def test_a_program_that_exits_is_told(flopwise: Run, project: Path) -> None:
+    (project / "leaving.py").write_text("import sys\n\nsys.exit(0)\n")
+    done = flopwise("lower", "leaving.py:x")
+    assert done.returncode == 2
+    assert "leaving.py, line 3, raised SystemExit: 0" in done.stderr
+
+
+def test_a_row_that_is_no_text_is_a_failed_row(flopwise: Run, project: Path) -> None:
+    import flopwise as fw
+
+    fw.lower(fw.Predict("question -> answer: int"), engine=fw.ScriptedEngine(default="3")).save(project / "plain.fw")
+    texts = ("What is 3 plus 5?", "\ud800", "What is 7 plus 5? \u00e9")
+    (project / "rows.jsonl").write_text("".join(json.dumps({"question": q}) + "\n" for q in texts))
+    run = ("run", "plain.fw", "--engine", "scripted:script.py:reply", "--rows", "rows.jsonl")
+    for more in ({}, {"PYTHONIOENCODING": "ascii"}):
+        done = flopwise(*run, **more)
+        assert done.returncode == 1, done.stderr
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [row["question"] for row in rows] == list(texts)
+        assert ["answer" in row for row in rows] == [True, False, True] and rows[1]["error"]
+    for file in ("out.csv", "out.jsonl"):
+        done = flopwise(*run, "-o", file)
+        assert done.returncode == 1 and "1 of 3 rows failed" in done.stderr
+        assert "\\ud800" in (project / file).read_text()

@@ -64,9 +64,12 @@ BUDGET = fw.Budget(per_query="4 GFLOP", search="1 TFLOP")
 
 
 def search(study: Path | None, using: Any, **changes: Any) -> Any:
+    return compiled(Adder(), using, study=study, **changes)
+
+
+def compiled(program: Any, using: Any, **changes: Any) -> Any:
     given: dict[str, Any] = {"dev": rows(80), "metric": fw.exact_match("answer"), "budget": BUDGET, "progress": False}
-    given |= changes
-    return fw.compile(Adder(), engine=using, study=study, **given)
+    return fw.compile(program, engine=using, **{**given, **changes})
 
 
 def main(study: str, log: str, seconds: str = "0") -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import field_validator
 
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
@@ -191,3 +192,112 @@ def test_an_engine_without_known_flops_is_refused_a_budget() -> None:
     using = fw.ScriptedEngine(additions.say, settings=ScriptedSettings(cost=None))
     with pytest.raises(fw.BudgetError, match="FLOPs per token"):
         additions.search(None, using)
+
+
+def test_a_study_is_refused_to_another_metric_under_the_same_name(tmp_path: Path) -> None:
+    small = Limits(configs=1)
+    additions.search(tmp_path / "study", additions.engine(), metric=fw.numeric_match("answer", 1e-6), limits=small)
+    with pytest.raises(fw.StudyError, match="metric"):
+        additions.search(tmp_path / "study", additions.engine(), metric=fw.numeric_match("answer", 0.5), limits=small)
+
+
+def test_one_study_serves_one_process_at_a_time(tmp_path: Path) -> None:
+    asked: list[Exception] = []
+
+    def meddle(_: Any) -> Exception | None:
+        if not asked:
+            with pytest.raises(fw.StudyError, match="in use by another process") as refused:
+                additions.search(tmp_path / "study", additions.engine())
+            asked.append(refused.value)
+        return None
+
+    additions.search(tmp_path / "study", additions.engine(fail=meddle), limits=Limits(configs=1))
+    assert asked
+
+
+def test_outputs_that_the_class_refuses_are_wrong_answers_not_the_end_of_the_search() -> None:
+    class Picky(fw.Signature):
+        question: str = fw.Input()
+        answer: int = fw.Output()
+
+        @field_validator("answer")
+        @classmethod
+        def small(cls, value: int) -> int:
+            if value > 60:
+                raise ValueError("too large")
+            return value
+
+    found = fw.compile(
+        fw.Predict(Picky, demos=()), dev=additions.rows(60), metric=fw.exact_match("answer"),
+        engine=additions.engine(), budget=additions.BUDGET, progress=False,
+    )  # fmt: skip
+    assert 0 < found.report["holdout"]["score"]["mean"] < 0.4
+
+
+def test_a_config_that_exceeds_the_context_is_refused_and_the_search_goes_on() -> None:
+    using = fw.ScriptedEngine(additions.say, settings=ScriptedSettings(context=900))
+    program = fw.choice(fw.Predict(additions.Add), fw.ChainOfThought(additions.Add, max_tokens=5000), name="draft")
+    found = additions.compiled(program, using)
+    assert found.config["draft"] == "Predict"
+    assert any("context" in row["why"] for row in found.report["refused"])
+
+
+def test_a_budget_for_a_part_of_the_holdout_gives_a_verdict_on_that_part() -> None:
+    given = {"dev": additions.rows(200), "budget": fw.Budget(None, "9 GFLOP")}
+    report = additions.search(None, additions.engine(), **given).report
+    assert report["spent"]["spent"] <= 9e9
+    assert 0 < report["holdout"]["n"] <= 50
+    assert report["holdout"]["n"] == 50 or "of 50 holdout examples" in report["holdout"]["note"]
+
+
+def test_something_is_tried_even_where_a_block_might_not_fit() -> None:
+    program = fw.ChainOfThought(additions.Add, demos=())
+    found = additions.compiled(program, additions.engine(), dev=additions.rows(300), budget=fw.Budget(None, "5 GFLOP"))
+    assert found.report["tried"][0]["examples"] > 0
+    assert found.report["spent"]["spent"] <= 5e9
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "said"),
+    [
+        ({"budget": "60 TFLOP"}, fw.BudgetError, r"fw.Budget\(per_query=..., search=...\) is needed, .* '60 TFLOP'"),
+        ({"budget": None}, fw.BudgetError, "but got None"),
+        ({"engine": None}, fw.EngineError, "but got NoneType"),
+        ({"seed": "7"}, fw.InputError, "seed: a whole number is needed, but got '7'"),
+        ({"seed": True}, fw.InputError, "seed: a whole number"),
+        ({"limits": 8}, fw.BudgetError, "limits: fw.Limits"),
+        ({"limits": Limits(configs=0)}, fw.BudgetError, "`configs >= 1` must hold, but got 0"),
+        ({"caps": {"quest": 8}}, fw.InputError, "no input 'quest'; it takes question"),
+        ({"caps": {"question": "8"}}, fw.InputError, "`question >= 1` tokens must hold, but got '8'"),
+        ({"caps": 8}, fw.InputError, "caps: tokens by input"),
+        ({"metric": "exakt:answer"}, fw.MetricError, "a metric is one of"),
+        ({"metric": "exact:anser"}, fw.MetricError, "must be one of the outputs"),
+        ({"metric": 1.0}, fw.MetricError, "a function of"),
+        ({"study": 7}, fw.StudyError, "study: the path of a folder"),
+        ({"progress": "no"}, fw.InputError, "progress: True, False"),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_is_asked(
+    wrong: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    using = additions.engine()
+    given = {"metric": "exact:answer", "engine": using, "budget": additions.BUDGET, "progress": False, **wrong}
+    with pytest.raises(error, match=said):
+        fw.compile(fw.Predict("question -> answer: int"), dev=additions.rows(40, 1), **given)
+    assert using.requests == 0
+
+
+def test_a_metric_may_be_named_by_a_text() -> None:
+    dev = [{"question": f"q{i}", "answer": 7} for i in range(24)]
+    found = fw.compile(
+        fw.Predict("question -> answer: int"), dev=dev, metric="exact:answer", engine=fw.ScriptedEngine(default="7"),
+        budget=fw.Budget(), limits=fw.Limits(configs=1), progress=False,
+    )  # fmt: skip
+    assert found.report["holdout"]["score"]["mean"] == 1.0
+
+
+def test_trials_that_are_no_trials_are_told(tmp_path: Path) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "optuna.db").write_bytes(b"not a database, " * 64)
+    with pytest.raises(fw.StudyError, match="optuna.db cannot be opened: .*remove that file"):
+        additions.search(tmp_path / "study", additions.engine())

@@ -207,3 +207,15 @@ class _Opaque:
 
 def test_a_value_without_content_has_a_stable_hash():
     assert content_hash([_Opaque(), b"\xff"]) == content_hash([_Opaque(), b"\xff"])
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ({"question": "a \ud800", "answer": 1}, "question"),
+        ({"question": "a", "answer": 1, "notes": ["b", {"c": "\udfff"}]}, "notes"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_named_by_set_row_and_field(row: dict[str, object], field: str) -> None:
+    with pytest.raises(DataError, match=f"dev, row 2: field '{field}' holds half of a surrogate pair"):
+        load([{"question": "fine \U0001f600", "answer": 1}, row], SOLVE, name="dev")

@@ -228,3 +228,9 @@ def test_what_names_no_metric_is_refused(tmp_path, text, said):
     (tmp_path / "broken.py").write_text("1 / 0\n")
     with pytest.raises(MetricError, match=said):
         named(text.format(tmp_path))
+
+
+def test_a_metric_file_that_exits_is_told(tmp_path):
+    (tmp_path / "leaving.py").write_text("import sys\nsys.exit(3)\n")
+    with pytest.raises(MetricError, match="leaving.py: cannot be imported: SystemExit: 3"):
+        named(f"{tmp_path}/leaving.py:metric")

@@ -11,7 +11,7 @@ from ...errors import EngineError
 from ...ir.request import Decoding, GenerateRequest, Reply, Sample, ScoreRequest, Scores, TokenIds, Usage
 from ._base import Capabilities, ModelInfo, Tokenizer
 from .gguf import read_gguf
-from .openvino_native import BLOCK, OpenVinoSettings, cache_capacity, end_ids, fingerprint, import_genai
+from .openvino_native import BLOCK, OpenVinoSettings, cache_capacity, cost_of, end_ids, fingerprint, import_genai
 from .openvino_process import Process
 from .openvino_score import score_choices
 from .openvino_wire import Draw, Output
@@ -36,6 +36,7 @@ class OpenVinoEngine:
         self.settings = settings or OpenVinoSettings()
         path = path_of(model)
         info = read_gguf(path)
+        cost = cost_of(self.settings, info.shape)
         genai = import_genai()
         self._process = Process(path, self.settings)  # it loads the model while the tokenizer is loaded here
         self._closer = weakref.finalize(self, self._process.close)
@@ -47,7 +48,7 @@ class OpenVinoEngine:
             raise EngineError(f"OpenVINO cannot run {path}: {error}") from error
         self._tokenizer = native_tokenizer(native, info)
         self._ends = end_ids(info, native.get_eos_token_id())
-        self._model = ModelInfo(path.stem, fingerprint(path, self.settings), info.context, info.shape)
+        self._model = ModelInfo(path.stem, fingerprint(path, self.settings), info.context, cost)
         self._cache_tokens = cache_capacity(self.settings.cache_gb, info.shape)
 
     @property

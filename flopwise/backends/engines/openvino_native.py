@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ...errors import EngineError
-from ...ir.flops import ModelShape
+from ...errors import BudgetError, EngineError
+from ...ir.flops import Cost, FlatCost, ModelShape, parse_flops
 from ...ir.request import Grammar
 from .gguf import GgufInfo
 from .openvino_wire import Draw
@@ -29,12 +29,15 @@ class OpenVinoSettings:
         batch_tokens: Most prompt tokens computed in one step; larger prefills longer between decoding steps.
         in_flight: Most sequences under way at once.
         device: OpenVINO's name of the device.
+        flops_per_token: FLOPs of a token, prefilled or decoded, as a number or a text such as "3 GFLOP"; None counts
+            them from the model's shape.
     """
 
     cache_gb: int = 2
     batch_tokens: int = 1024
     in_flight: int = 64
     device: str = "CPU"
+    flops_per_token: float | str | None = None
 
 
 def import_genai() -> Any:
@@ -109,6 +112,23 @@ def cache_capacity(gigabytes: int, shape: ModelShape) -> int:
     values = (shape.head_dim + 8) * BLOCK
     block = shape.layers * shape.kv_heads * (keys + values)
     return gigabytes * 2**30 // block * BLOCK
+
+
+def cost_of(settings: OpenVinoSettings, shape: ModelShape) -> Cost:
+    """What the model costs: as declared, else by its shape.
+
+    Raises:
+        EngineError: What is declared is no positive, finite quantity of FLOPs.
+    """
+    declared = settings.flops_per_token
+    if declared is None:
+        return shape
+    if isinstance(declared, bool) or not isinstance(declared, (int, float, str)):
+        raise EngineError(f'flops_per_token: a quantity such as 3e9 or "3 GFLOP" is needed, but got {declared!r:.80}')
+    try:
+        return FlatCost(parse_flops(declared, "flops_per_token"))
+    except (BudgetError, OverflowError) as error:
+        raise EngineError(f"engine openvino: {error}") from error
 
 
 def fingerprint(path: Path, settings: OpenVinoSettings) -> str:

@@ -20,7 +20,8 @@ def engine(spec: str | Engine, **options: Any) -> Engine:
         spec: Such as `"openvino:qwen2.5-coder-1.5b-instruct"` or `"openvino:/folder/model.gguf"`, or an engine.
             For dry runs `"scripted:FILE.py:NAME"`, a script or a scripted engine of that file, which is run.
         **options: `pull=True` fetches known weights that are missing; the others are the engine's settings
-            (of openvino: `cache_gb`, `batch_tokens`, `in_flight`, `device`).
+            (of openvino: `cache_gb`, `batch_tokens`, `in_flight`, `device`, and `flops_per_token` to declare what
+            the model costs).
 
     Raises:
         EngineError: The kind or an option is unknown, or the engine's package is not installed.

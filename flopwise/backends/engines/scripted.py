@@ -7,9 +7,9 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from ...errors import EngineError
+from ...errors import EngineError, FlopwiseError
 from ...ir.flops import Cost, FlatCost
 from ...ir.request import (
     Decoding,
@@ -154,7 +154,7 @@ class ScriptedEngine:
         prompt = self._tokenizer.decode_all(request.ids)
         texts = tuple(self._tokenizer.decode_all((c,)) for c in request.choices)
         rule = _find(self._scores, prompt)
-        weights = [1.0] * len(texts) if rule is None else list(rule(prompt, texts) if callable(rule) else rule)
+        weights = [1.0] * len(texts) if rule is None else _weigh(rule, prompt, texts)
         if len(weights) != len(texts) or min(weights) < 0 or not sum(weights) > 0:
             raise EngineError(f"the script must weigh each of {list(texts)} with 0 or more, but gave {weights}")
         return Scores(tuple(w / sum(weights) for w in weights), self._usage(request.ids, 1))
@@ -241,4 +241,32 @@ def _shared(one: TokenIds, other: TokenIds) -> int:
 def _say(said: Said, prompt: str, index: int) -> str:
     if isinstance(said, str):
         return said
-    return said(prompt, index) if callable(said) else said[index % len(said)]
+    text = _called(said, prompt, index) if callable(said) else said[index % len(said)] if said else None
+    if not isinstance(text, str):
+        raise EngineError(f"{_name(said)} must reply with a text, but gave {text!r:.80}; correct the script")
+    return text
+
+
+def _weigh(rule: Weights, prompt: str, texts: tuple[str, ...]) -> list[float]:
+    weights = _called(rule, prompt, texts) if callable(rule) else rule
+    try:
+        return [float(w) for w in weights]
+    except (TypeError, ValueError) as error:
+        raise EngineError(f"{_name(rule)} must give numbers, but gave {weights!r:.80}; correct the script") from error
+
+
+def _called(function: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return function(*args)
+    except FlopwiseError:  # a script may act out a fault
+        raise
+    except Exception as error:  # the script is the user's code
+        raise EngineError(f"{_name(function)} raised {type(error).__name__}: {error}; correct the script") from error
+
+
+def _name(said: object) -> str:
+    """What a part of a script is called in messages: a function's name and file, another's value."""
+    code = getattr(said, "__code__", None)
+    if code is None:
+        return f"the script {said!r:.80}"
+    return f"the script's function {getattr(said, '__qualname__', '?')!r} ({code.co_filename}:{code.co_firstlineno})"

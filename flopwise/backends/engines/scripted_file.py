@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def scripted_engine(place: str) -> ScriptedEngine:
     found = _run(path).get(name)
     if isinstance(found, ScriptedEngine):
         return found
-    if found is None or isinstance(found, (str, int, float)):
+    if isinstance(found, str) or not (callable(found) or isinstance(found, Iterable)):
         raise EngineError(f"engine 'scripted:{place}': {file} has no script or engine named {name!r}")
     return ScriptedEngine(found)
 
@@ -40,6 +41,6 @@ def _run(path: Path) -> dict[str, Any]:
     sys.modules[spec.name] = module  # dataclasses look their module up by name
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the file is the user's code
+    except (Exception, SystemExit) as error:  # the file is the user's code
         raise EngineError(f"engine: {path} raised {type(error).__name__}: {error}") from error
     return vars(module)

@@ -212,7 +212,11 @@ class Executable:
     async def _generate(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
         attrs, query = step.attrs, frame.query
         assert isinstance(attrs, Generate) and step.prompt is not None
-        ids, cached = query.ids(step.name, step.prompt, dict(zip(step.refs, values, strict=True)))
+        asked = query.ids(step.name, step.prompt, dict(zip(step.refs, values, strict=True)))
+        if isinstance(asked, Failure):
+            query.fuel.settle(step.held(frame.again))  # it will not run
+            return asked
+        ids, cached = asked
         stream, first = "", 0
         if attrs.decoding.temperature:
             stream, first = step.stream + frame.suffix, frame.index * attrs.n
@@ -227,7 +231,11 @@ class Executable:
     async def _score(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
         attrs, query = cast(Score, step.attrs), frame.query
         assert step.prompt is not None
-        ids, cached = query.ids(step.name, step.prompt, dict(zip(step.refs, values, strict=True)))
+        asked = query.ids(step.name, step.prompt, dict(zip(step.refs, values, strict=True)))
+        if isinstance(asked, Failure):
+            query.fuel.settle(step.held(frame.again))  # it will not run
+            return asked
+        ids, cached = asked
         choices = tuple(query.tokenizer.encode(c)[0] for c in attrs.choices)
         scores = await self.scheduler.score(ScoreRequest(ids, choices))
         first = scores.probabilities[0]

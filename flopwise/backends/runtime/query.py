@@ -46,8 +46,8 @@ class Query:
         if node in self.keep:
             self.trace.values[node] = value
 
-    def ids(self, node: str, prompt: PromptPlan, values: Mapping[Ref, Any]) -> tuple[TokenIds, int]:
-        """The token ids of a prompt and how many of them are resident.
+    def ids(self, node: str, prompt: PromptPlan, values: Mapping[Ref, Any]) -> tuple[TokenIds, int] | Failure:
+        """The token ids of a prompt and how many of them are resident; a failure where a value has no ids.
 
         Args:
             node: Full dotted name, for errors.
@@ -55,7 +55,7 @@ class Query:
             values: The values of its slots and its carried generation.
 
         Raises:
-            InputError: An input of the caller is longer than its cap.
+            InputError: An input of the caller is longer than its cap, or has a text that cannot be encoded.
         """
         parts: list[int] = []
         kept = prompt.static
@@ -68,7 +68,10 @@ class Query:
                 parts += earlier.sample.ids
                 kept = len(parts) - 1
             else:
-                parts += self._fill(node, piece, values[piece.ref])
+                filled = self._fill(node, piece, values[piece.ref])
+                if isinstance(filled, Failure):
+                    return filled
+                parts += filled
         ids = tuple(parts)
         before = len(self._sent)
         self._sent.add(ids)
@@ -77,9 +80,15 @@ class Query:
         block = self.plan.block
         return ids, min(kept, len(ids) - 1) // block * block
 
-    def _fill(self, node: str, piece: Fill, value: Any) -> TokenIds:
-        text = value.text if isinstance(value, Generation) else render_value(value)
-        ids = self.tokenizer.encode(piece.lead + text)
+    def _fill(self, node: str, piece: Fill, value: Any) -> TokenIds | Failure:
+        try:
+            text = value.text if isinstance(value, Generation) else render_value(value)
+            ids = self.tokenizer.encode(piece.lead + text)
+        except (InputError, ValueError) as error:  # a lone surrogate, or what JSON cannot say
+            if piece.given:
+                raise InputError(f"input {piece.given!r} at node {node!r}: {error}") from None
+            # What the model or a function made is no fault of the caller: this query fails, the batch goes on.
+            return self.fail(node, f"the value of {piece.ref} cannot stand in a prompt: {error}")
         if len(ids) <= piece.cap:
             return ids
         if piece.truncate:

@@ -100,16 +100,28 @@ _READERS: dict[str, Callable[[Schema], _Reader]] = {"text": _text, "scalar": _sc
 def executed(program: str, ok: bool, values: Mapping[str, Any], error: str, schema: Schema) -> Executed:
     """What a program gave, typed: a variable of the wrong type is an error that the model may mend."""
     if not ok:
-        return Executed(False, {}, program, error)
+        # What it raised may hold anything; the model is shown it, and no tokenizer reads a lone surrogate.
+        return Executed(False, {}, program, error.encode("utf-8", "replace").decode())
     typed = {}
     for field in schema.outputs:
         value = values[field.name]
+        if not is_unicode(value):
+            return Executed(False, {}, program, f"`{field.name}` is not valid Unicode: {ascii(value):.80}")
         try:
             typed[field.name] = read(field.type_json, _computed(value, field.type))
         except ValueError:
             kind = type_name(field.type)
             return Executed(False, {}, program, f"`{field.name}` must be of type {kind}, but is {value!r:.80}")
     return Executed(True, typed, program, "")
+
+
+def is_unicode(value: Any) -> bool:
+    """False where a text in the value holds a lone surrogate, which cannot be encoded."""
+    if isinstance(value, str):
+        return value.isascii() or value == value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return all(is_unicode(k) and is_unicode(v) for k, v in value.items())
+    return not isinstance(value, (list, tuple, set, frozenset)) or all(map(is_unicode, value))
 
 
 def _computed(value: Any, kind: dict[str, Any]) -> Any:

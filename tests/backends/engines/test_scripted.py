@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +168,49 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "openvino_genai", None)
     with pytest.raises(EngineError, match=r"flopwise\[openvino\]"):
         engine("openvino:smollm2-135m-instruct")
+
+
+def _broken_reply(prompt: str, index: int) -> str:
+    raise KeyError("nothing")
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (_broken_reply, r"'_broken_reply' \(.*test_scripted.py:\d+\) raised KeyError: 'nothing'"),
+        (lambda prompt, index: 7, "must reply with a text, but gave 7"),
+        ([("", [])], r"the script \[\] must reply with a text, but gave None"),
+        ([("", (7,))], r"the script \(7,\) must reply with a text, but gave 7"),
+    ],
+)
+def test_a_script_that_fails_is_named(script: Any, said: str) -> None:
+    with pytest.raises(EngineError, match=said):
+        ask(ScriptedEngine(script), "x")
+
+
+@pytest.mark.parametrize("weights", [lambda prompt, texts: 1 / 0, lambda prompt, texts: None, ["a", "b"]])
+def test_scores_that_fail_are_named(weights: Any) -> None:
+    scripted = ScriptedEngine(scores={"": weights})
+    with pytest.raises(EngineError, match="the script"):
+        asyncio.run(scripted.score(ScoreRequest((1,), (ord("y"), ord("n")))))
+
+
+def test_a_script_may_act_out_a_fault() -> None:
+    def busy(prompt: str, index: int) -> str:
+        raise EngineUnavailable("busy")
+
+    with pytest.raises(EngineUnavailable, match="busy"):
+        ask(ScriptedEngine(busy), "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import sys\nsys.exit(3)\n", "raised SystemExit: 3"),
+        ("reply = object()\n", "no script or engine named 'reply'"),
+    ],
+)
+def test_a_script_file_without_a_script_is_told(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "script.py").write_text(text)
+    with pytest.raises(EngineError, match=said):
+        engine(f"scripted:{tmp_path}/script.py:reply")
