@@ -105,6 +105,8 @@ def test_the_budget_caps_each_query() -> None:
     assert pipeline.plan.cap == 9e9
     with pytest.raises(fw.BudgetError, match="needs at least"):
         fw.lower(Solver(), engine=engine(), budget=fw.Budget(per_query="9 FLOP"))
+    with pytest.raises(fw.BudgetError, match=r"fw.Budget\(.*but got '9 GFLOP'"):
+        fw.lower(Solver(), engine=engine(), budget="9 GFLOP")  # type: ignore[call-overload]
 
 
 def test_an_engine_may_be_a_text() -> None:

@@ -30,10 +30,13 @@ _PATTERNS = {
 }
 # What a regular expression here does not say: such a type goes through JSON Schema.
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"}
-_BOUNDS |= {"pattern", "minItems", "maxItems", "uniqueItems", "prefixItems"}
+_BOUNDS |= {"pattern", "minItems", "maxItems", "uniqueItems"}
 # Of the numeric escapes only those that JSON cannot do without: of all of them, half a pair could come out.
 _CHARACTER = r'([^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u00[0-9a-fA-F]{2})'
 _STRING = f'"{_CHARACTER}*"'
+# A value of any type is bounded in depth and in items. Its texts are not: a count of characters inside counts of items
+# takes grammar engines half a minute to compile.
+_ANY_DEPTH, _ANY_ITEMS = 2, 8
 
 
 def scalar_pattern(schema: dict[str, Any]) -> str | None:
@@ -71,8 +74,12 @@ def json_pattern(schema: dict[str, Any]) -> str | None:
     values = closed_values(schema)
     if values:
         return "(" + "|".join(_literal(json.dumps(v, ensure_ascii=False)) for v in values) + ")"
+    if "prefixItems" in schema:
+        return _tuple(schema)
     if _BOUNDS & schema.keys():
         return None
+    if not schema:
+        return _any_value(_ANY_DEPTH)
     if "anyOf" in schema:
         return _joined([json_pattern(s) for s in schema["anyOf"]], "|")
     kind = schema.get("type")
@@ -90,7 +97,9 @@ def _object(schema: dict[str, Any]) -> str | None:
     fields = schema.get("properties")
     if fields is None:
         inner = schema.get("additionalProperties")
-        value = json_pattern(inner if isinstance(inner, dict) else {})
+        if not (isinstance(inner, dict) and inner):
+            return _any_object(_ANY_DEPTH)
+        value = json_pattern(inner)
         return _repeated("{", value and f"{_STRING}: {value}", "}")
     pairs = []
     for name, inner in fields.items():
@@ -98,6 +107,30 @@ def _object(schema: dict[str, Any]) -> str | None:
         pairs.append(value and f"{_literal(json.dumps(name, ensure_ascii=False))}: {value}")
     inside = _joined(pairs, ", ") if pairs else ""
     return None if inside is None else rf"\{{{inside[1:-1]}\}}"
+
+
+def _tuple(schema: dict[str, Any]) -> str | None:
+    parts = [json_pattern(s) for s in schema["prefixItems"]]
+    fixed = schema.get("minItems") == schema.get("maxItems") == len(parts)
+    inside = _joined(parts, ", ") if fixed else None
+    return inside and rf"\[{inside[1:-1]}\]"
+
+
+def _any_value(depth: int) -> str:
+    """JSON of any type on one line; lists and objects in it nest `depth` deep."""
+    scalar = f"null|true|false|{_PATTERNS['number']}|{_STRING}"
+    if not depth:
+        return f"({scalar})"
+    inner = _any_value(depth - 1)
+    return f"({scalar}|{_few('[', inner, ']')}|{_any_object(depth)})"
+
+
+def _any_object(depth: int) -> str:
+    return _few("{", f"{_STRING}: {_any_value(depth - 1)}", "}")
+
+
+def _few(opens: str, item: str, closes: str) -> str:
+    return rf"\{opens}({item}(, {item}){{0,{_ANY_ITEMS - 1}}})?\{closes}"
 
 
 def _joined(parts: list[str | None], by: str) -> str | None:

@@ -212,6 +212,12 @@ class Module(Generic[S]):
         shown = [f"{f.name}={getattr(self, f.name)}" for f in fields(self) if isinstance(getattr(self, f.name), Var)]
         return f"{self.kind}({', '.join([self.signature.name, *shown])})"
 
+    def differences(self, other: Any) -> str:
+        """The settings in which another module of its kind differs, as they are here."""
+        ours = [(f.name, getattr(self, f.name)) for f in fields(self)]
+        differ = [f"{name}={value!r:.80}" for name, value in ours if repr(value) != repr(getattr(other, name, None))]
+        return ", ".join(differ)
+
 
 def is_number(value: Any) -> bool:
     """True for a number that is no truth value."""

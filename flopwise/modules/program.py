@@ -38,7 +38,7 @@ class Program:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Refused: a program has no engine of its own, so it is no function; raises TraceError."""
-        raise _not_called(type(self).__name__, "program")
+        raise _not_called(f"{type(self).__name__}()")
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -55,13 +55,13 @@ class FunctionProgram(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Refused: a program has no engine of its own, so it is no function; raises TraceError."""
-        raise _not_called(getattr(self, "__name__", "program"), "program")
+        raise _not_called(getattr(self, "__name__", "a function"))
 
 
-def _not_called(name: str, what: str) -> TraceError:
+def _not_called(name: str) -> TraceError:
     return TraceError(
-        f"{place()}: {name} is a {what}, which is not called: fw.lower({name}, engine=...) or fw.compile({name}, ...) "
-        f"makes a pipeline of it that is; inside another {what} write .forward(...)"
+        f"{place()}: {name} is a program, which is not called: fw.lower({name}, engine=...) or fw.compile({name}, ...) "
+        f"makes a pipeline of it that is; inside another program write .forward(...)"
     )
 
 

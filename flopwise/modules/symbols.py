@@ -40,8 +40,9 @@ class Tracer:
         """Say what a name stands for; raise TraceError where it stands for something else already."""
         have = self.claims.setdefault(name, what)
         if not _alike(have, what):
+            first, second = _apart(have, what)
             raise TraceError(
-                f"{place()}: two different things are named {name!r}: {have} and {what}; give one another name="
+                f"{place()}: two different things are named {name!r}: {first} and {second}; give one another name="
             )
 
     def ref(self, symbol: Symbol) -> Ref:
@@ -63,6 +64,13 @@ class Tracer:
     def bindings(self, outer: Tracer) -> dict[str, Ref]:
         """What the region's captured parameters are bound to outside."""
         return {name: outer.ref(symbol) for name, symbol in self.captured.values()}
+
+
+def _apart(one: Any, other: Any) -> tuple[str, str]:
+    """Both as text; where that is the same, with the settings in which they differ."""
+    if str(one) != str(other) or not hasattr(one, "differences"):
+        return str(one), str(other)
+    return f"{one} with {one.differences(other)}", f"{other} with {other.differences(one)}"
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -138,11 +138,43 @@ def test_what_a_pattern_cannot_say_goes_by_json_schema() -> None:
     class Bounded(BaseModel):
         age: int = Field(ge=0, le=150)
 
-    for hint in (Bounded, Any, dict[str, Any]):
+    for hint in (Bounded, set[int]):
         grammar = output_grammar(schema(hint))
         assert grammar is not None and grammar.kind == "json_schema"
         assert json.loads(grammar.text)["required"] == ["answer"]
     assert json_pattern({"type": "string", "minLength": 3}) is None
+
+
+OPEN: list[tuple[Any, Any]] = [
+    (Any, {"a": [1, "x"], "b": {"c": None}}),
+    (Any, [True, -1.5, 'é "q" \n', [], {}]),
+    (dict, {"name": "Ada", "tags": ["x", 2]}),
+    (dict[str, Any], {}),
+    (list[Any], [1, {"a": [2]}]),
+    (tuple[int, str], [1, "x"]),
+    (dict[str, tuple[int, bool]], {"k": [3, True]}),
+    (dict | None, None),
+]
+
+
+@pytest.mark.parametrize(("hint", "value"), OPEN, ids=str)
+def test_open_types_and_tuples_are_held_to_one_line(hint: Any, value: Any) -> None:
+    made = schema(hint)
+    grammar = output_grammar(made)
+    assert grammar is not None and grammar.kind == "regex" and len(grammar.text) < 10_000
+    text = answer_text(made, {"answer": value})
+    assert re.fullmatch(grammar.text, text), text
+    assert not re.fullmatch(grammar.text, text.replace(": ", ":  "))
+    assert not re.fullmatch(grammar.text, text.replace("}", "\n}"))
+    assert isinstance(parser("n", Parse(made, "json"))([generation(text)]), Values)
+
+
+def test_open_values_are_bounded() -> None:
+    grammar = output_grammar(schema(Any))
+    assert grammar is not None
+    for value in ([[[1]]], list(range(9)), {str(k): k for k in range(9)}):
+        assert not re.fullmatch(grammar.text, json.dumps({"answer": value})), value
+    assert re.fullmatch(grammar.text, json.dumps({"answer": [[1]] * 8}))
 
 
 def test_a_scalar_that_was_cut_off_is_a_failure() -> None:

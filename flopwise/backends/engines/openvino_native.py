@@ -127,8 +127,10 @@ def cost_of(settings: OpenVinoSettings, shape: ModelShape) -> Cost:
         raise EngineError(f'flops_per_token: a quantity such as 3e9 or "3 GFLOP" is needed, but got {declared!r:.80}')
     try:
         return FlatCost(parse_flops(declared, "flops_per_token"))
-    except (BudgetError, OverflowError) as error:
+    except BudgetError as error:
         raise EngineError(f"engine openvino: {error}") from error
+    except OverflowError as error:
+        raise EngineError("engine openvino: flops_per_token must be finite, but is too large a number") from error
 
 
 def fingerprint(path: Path, settings: OpenVinoSettings) -> str:

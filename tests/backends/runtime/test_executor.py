@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from flopwise.backends.runtime.executor import gather_all
+from flopwise.backends.runtime.values import executed
 from flopwise.errors import EngineError, FlopwiseError, InputError
 from flopwise.ir.record import Failure, Values
 from flopwise.ir.request import GenerateRequest
+from flopwise.ir.schemas import Field, Schema
 from flopwise.modules.combine import best, choice, first_valid, optional, sample, vote
 from flopwise.modules.control import loop, map_, op, when
 from flopwise.modules.ensemble import Ensemble
@@ -501,3 +503,34 @@ def test_choices_of_the_same_thing_at_two_calls_are_decided_together() -> None:
     pipeline = ready(Both(), "7", {"draft": "Predict_2"})
     run = pipeline.run(**Q)
     assert ["Carefully." in text for _, text in run.trace.prompts()] == [True, True]
+
+
+@op
+def broken(answer: int) -> str:
+    return chr(0xD800)
+
+
+def test_a_text_that_cannot_be_encoded_fails_its_query_alone() -> None:
+    class Broken(Program):
+        draft = Predict(Solve)
+        again = Predict(Solve)
+
+        def forward(self, question: str) -> Any:
+            return self.again(question=broken(self.draft(question=question).answer))
+
+    runs = ready(Broken(), "7").runs({"question": "a"}, {"question": "b"})
+    for run in runs:
+        assert isinstance(run.result, Failure) and "cannot stand in a prompt" in run.result.reason
+        assert run.result in run.trace.failures and [r.node for r in run.trace.requests] == ["draft.answer"]
+    with pytest.raises(InputError, match="Unicode"):
+        ready(Broken(), "7").run(question=chr(0xD800))
+
+
+def test_a_lone_surrogate_of_a_program_is_a_failed_value_and_clean_text() -> None:
+    text = Schema("S", "", (), (Field("answer", '{"type":"string"}'),))
+    anything = Schema("S", "", (), (Field("answer", "{}"),))
+    for schema, value in ((text, "a\ud800"), (anything, ["x", {"k": "\udfff"}]), (anything, {"\ud800": 1})):
+        got = executed("p", True, {"answer": value}, "", schema)
+        assert not got.ok and "is not valid Unicode" in got.error and got.error.encode()
+    assert executed("p", False, {}, "ValueError: \ud800!", text).error == "ValueError: ?!"
+    assert executed("p", True, {"answer": "é😀"}, "", text).values == {"answer": "é😀"}
