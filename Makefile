@@ -24,8 +24,6 @@ DEMO_MODEL := qwen2.5-coder-1.5b-instruct
 CODE := flopwise tests benchmarks examples
 EXTRAS := openvino,pandas,dev,demo
 BENCH_EXTRAS := openvino,bench,demo
-# Names in the bench extra are ranges; numbers are only comparable on one version.
-BENCH_PINS := torch==2.13.0 datasets
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
@@ -65,7 +63,7 @@ $(VENV)/$(STAMP): | system
 	$(call environment,$(VENV),-e '.[$(EXTRAS)]')
 
 $(BENCH)/$(STAMP): | system
-	$(call environment,$(BENCH),-e '.[$(BENCH_EXTRAS)]' $(BENCH_PINS))
+	$(call environment,$(BENCH),-e '.[$(BENCH_EXTRAS)]')
 
 # $(call pull,MODEL): get weights; nothing to do where they are here and whole.
 define pull

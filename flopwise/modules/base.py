@@ -231,7 +231,7 @@ def check_temperature(what: str, value: Any) -> None:
         low, high = (0, math.inf) if isinstance(domain, (Categorical, DemoSet)) else (domain.low, domain.high)
     else:
         low = high = 0 if value is None else value
-    if not (is_number(low) and is_number(high) and 0 <= low and high <= 10):
+    if not (is_number(low) and is_number(high) and low >= 0 and high <= 10):
         raise SignatureError(
             f"{what}: `0 <= temperature <= 10` must hold, but got {value!r}; give a number, fw.real(0, 1), or None"
         )

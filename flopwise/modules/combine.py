@@ -190,8 +190,9 @@ def first_valid(records: list[S], *, name: str = "") -> S:
 def _reduce(records: Any, how: Any, by: str, name: str) -> Symbol:
     if isinstance(records, (list, tuple)) and any(isinstance(r, Symbol) for r in records):
         raise TraceError(
-            f"{place()}: {name} takes one symbol that stands for a list of records, but got a Python {type(records).__name__} "
-            "of symbols; fw.Ensemble(a, b) has several modules answer and vote, fw.sample draws one several times"
+            f"{place()}: {name} takes one symbol that stands for a list of records, but got a Python "
+            f"{type(records).__name__} of symbols; "
+            "fw.Ensemble(a, b) has several modules answer and vote, fw.sample draws one several times"
         )
     if not isinstance(records, Symbol):
         raise TraceError(f"{place()}: {name} takes a list of records from fw.sample or fw.map, but got {records!r}")

@@ -112,8 +112,8 @@ def _trace(forward: Callable[..., Any], fields: tuple[Field, ...], name: str, pr
             result = forward(**inputs)
         except TypeError as error:
             raise TraceError(
-                f"{place(error)}: {error}. While forward is traced its values are symbols, only known when the pipeline "
-                "runs; if this line needs one, write a function and wrap it with fw.op"
+                f"{place(error)}: {error}. While forward is traced its values are symbols, only known when the "
+                "pipeline runs; if this line needs one, write a function and wrap it with fw.op"
             ) from error
     if not isinstance(result, Symbol) or result._tracer is not root:
         raise TraceError(f"{place()}: forward must return a record made inside it, but returned {result!r}")

@@ -49,7 +49,7 @@ class ProgramOfThought(Module[S]):
             )
         if isinstance(self.repairs, bool) or not isinstance(self.repairs, int) or self.repairs < 0:
             raise SignatureError(
-                f"ProgramOfThought: a whole number `repairs >= 0` is needed, but got {self.repairs!r}; 0 repairs nothing"
+                f"ProgramOfThought: a whole number `repairs >= 0` is needed, but got {self.repairs!r}; 0 is none"
             )
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:

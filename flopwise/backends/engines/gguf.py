@@ -14,8 +14,9 @@ from typing import Any
 
 from ...errors import WeightsError
 from ...ir.flops import ModelShape
+from .shapes import sliding_layers
 
-_LAYOUT = 1  # of the side-car; another number is read anew
+_LAYOUT = 2  # of the side-car; another number is read anew
 _CONTROL, _USER_DEFINED = 3, 4
 _FAMILIES = ("gemma", "gemma2", "gemma3", "llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe")
 
@@ -128,7 +129,7 @@ def _info(fields: dict[str, Any], path: Path) -> GgufInfo:
         return tokens[index] if index is not None and index < len(tokens) else ""
 
     try:
-        shape = _shape({k.removeprefix(f"{family}."): v for k, v in fields.items()}, len(tokens))
+        shape = _shape({k.removeprefix(f"{family}."): v for k, v in fields.items()}, family, len(tokens))
         context = int(fields[f"{family}.context_length"]())
     except KeyError as missing:
         raise WeightsError(f"weights: {path} lacks the metadata {missing}") from missing
@@ -146,7 +147,7 @@ def _info(fields: dict[str, Any], path: Path) -> GgufInfo:
     )
 
 
-def _shape(fields: dict[str, Any], vocab: int) -> ModelShape:
+def _shape(fields: dict[str, Any], family: str, vocab: int) -> ModelShape:
     def get(key: str, default: int | None = None) -> int:
         if key not in fields and default is not None:
             return default
@@ -154,8 +155,9 @@ def _shape(fields: dict[str, Any], vocab: int) -> ModelShape:
 
     heads, hidden, experts = get("attention.head_count"), get("embedding_length"), get("expert_count", 0)
     dense = get("feed_forward_length", 0) if experts else get("feed_forward_length")
+    layers, window = get("block_count"), get("attention.sliding_window", 0)
     return ModelShape(
-        layers=get("block_count"),
+        layers=layers,
         hidden=hidden,
         heads=heads,
         kv_heads=get("attention.head_count_kv", heads),
@@ -165,4 +167,6 @@ def _shape(fields: dict[str, Any], vocab: int) -> ModelShape:
         experts=experts,
         active_experts=get("expert_used_count") if experts else 0,
         shared_intermediate=get("expert_shared_feed_forward_length", 0),
+        window=window,
+        window_layers=sliding_layers(family, layers) if window else 0,
     )

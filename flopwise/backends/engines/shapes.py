@@ -38,8 +38,10 @@ def shape_from_config(config: Mapping[str, Any]) -> ModelShape:
 def _shape(kind: str, config: Mapping[str, Any]) -> ModelShape:
     heads = int(config["num_attention_heads"])
     experts, active, width, shared = _mlp(kind, config)
+    window = _window(kind, config)
+    layers = int(config["num_hidden_layers"])
     return ModelShape(
-        layers=int(config["num_hidden_layers"]),
+        layers=layers,
         hidden=int(config["hidden_size"]),
         heads=heads,
         kv_heads=int(config.get("num_key_value_heads") or heads),
@@ -49,7 +51,38 @@ def _shape(kind: str, config: Mapping[str, Any]) -> ModelShape:
         experts=experts,
         active_experts=active,
         shared_intermediate=shared,
+        window=window,
+        window_layers=_window_layers(kind, config, layers) if window else 0,
     )
+
+
+def _window(kind: str, config: Mapping[str, Any]) -> int:
+    """Tokens of the sliding window; Qwen's configs name one whether or not it is used."""
+    used = not kind.startswith("qwen") or bool(config.get("use_sliding_window"))
+    return int(config.get("sliding_window") or 0) if used else 0
+
+
+def _window_layers(kind: str, config: Mapping[str, Any], layers: int) -> int:
+    """How many layers slide: as listed, or by the family's rule."""
+    listed = config.get("layer_types")
+    if listed:
+        return list(listed).count("sliding_attention")
+    if kind.startswith("qwen"):
+        return max(layers - int(config.get("max_window_layers", layers)), 0)
+    return sliding_layers(kind, layers, int(config.get("sliding_window_pattern") or 0))
+
+
+def sliding_layers(kind: str, layers: int, pattern: int = 0) -> int:
+    """How many of a family's layers slide where it has a window: of every `pattern` layers, all but the last.
+
+    Args:
+        kind: The family.
+        layers: All its layers.
+        pattern: What the model says; 0 for what is usual in the family.
+    """
+    usual = 6 if kind.startswith("gemma3") else 2 if kind == "gemma2" else 0
+    every = pattern or usual
+    return layers - layers // every if every else layers
 
 
 def _mlp(kind: str, config: Mapping[str, Any]) -> tuple[int, int, int, int]:

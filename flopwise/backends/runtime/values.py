@@ -106,7 +106,7 @@ def executed(program: str, ok: bool, values: Mapping[str, Any], error: str, sche
     for field in schema.outputs:
         value = values[field.name]
         if not is_unicode(value):
-            return Executed(False, {}, program, f"`{field.name}` is not valid Unicode: {ascii(value):.80}")
+            return Executed(False, {}, program, f"`{field.name}` is not valid Unicode: {value!a:.80}")
         try:
             typed[field.name] = read(field.type_json, _computed(value, field.type))
         except ValueError:
