@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -81,6 +82,11 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def _heed_interrupts() -> None:
+    """A parent in the background leaves SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def flopwise(project: Path) -> Run:
     """Runs `flopwise WORDS...` in the project's folder."""
@@ -91,8 +97,9 @@ def flopwise(project: Path) -> Run:
         settings = {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "error", **env}
         command = [sys.executable, "-m", "flopwise", *words]
         return subprocess.run(
-            command, cwd=project, env=kept | settings, input=input, capture_output=True, text=True, timeout=120
-        )
+            command, cwd=project, env=kept | settings, input=input, capture_output=True, text=True, timeout=120,
+            preexec_fn=_heed_interrupts,
+        )  # fmt: skip
 
     return run
 
