@@ -10,10 +10,7 @@ from typing import Any
 
 from ..ir.choices import Categorical, ChoiceValue, Config, DemoSet, Var
 from ..ir.graph import Graph
-from ..ir.plan import Plan
-from ..ir.target import Target
 from ..ir.text import graph_text
-from .lower import lower
 from .passes import PASSES, specialise
 from .passes.specialise import open_values
 from .spec import verify
@@ -85,18 +82,6 @@ def optimise(graph: Graph, config: Config, demo_pool: Mapping[str, Any] | None =
 
 def _unchecked(graph: Graph) -> None:
     """Between passes the spec is a matter for tests: it is verified once at the end in any case."""
-
-
-def plan_of(
-    graph: Graph,
-    config: Config,
-    target: Target,
-    demo_pool: Mapping[str, Any] | None = None,
-    caps: Mapping[str, int] | None = None,
-    cap: float | None = None,
-) -> Plan:
-    """The plan of one config: optimise, then lower; raises as those do."""
-    return lower(optimise(graph, config, demo_pool).result, target, caps, cap)
 
 
 def default_value(var: Var) -> ChoiceValue:

@@ -46,10 +46,6 @@ class Graph:
             known = ", ".join(self.by_name)
             raise GraphError(f"graph {self.name!r} has no node {name!r}; it has {known}") from None
 
-    def users(self, name: str) -> tuple[Node, ...]:
-        """The nodes that take a value of the named node."""
-        return tuple(n for n in self.nodes if any(r.node == name for r in n.refs()))
-
     def replace(self, **changes: object) -> Graph:
         """The same graph with some attributes changed."""
         return replace(self, **changes)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..backends.runtime.executor import Executable, Run, gather_all
@@ -42,7 +42,6 @@ class Entrant:
     explanation: Explanation
     status: str = "racing"
     why: str = ""
-    scores: dict[str, float] = field(default_factory=dict)
 
 
 class Evaluator:

@@ -97,9 +97,8 @@ class Race:
         self._tell_rest()
 
     def label(self, entrant: Entrant) -> str:
-        """A config in few words: its number and its categorical choices."""
-        number = list(self.entrants).index(entrant.key) + 1
-        return f"#{number}"
+        """A config in few words: its number in the order of entering."""
+        return f"#{list(self.entrants).index(entrant.key) + 1}"
 
     # entering -------------------------------------------------------------------------------------------
 

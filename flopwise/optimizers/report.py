@@ -82,7 +82,7 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
         "flops_per_query": verdict.flops or race.table.flops(winner.key),
         "bound": winner.plan.bound,
         "cold": winner.plan.cold,
-        "tried": [_row(race, e, e is winner) for e in race.entrants.values()],
+        "tried": [_row(race, e, e.config == winner.config) for e in race.entrants.values()],
         "refused": [{"config": k, "why": why} for k, why in race.refused.items()],
         "front": [e.key for e in race.front()],
         "spent": meter.snapshot(),
@@ -122,22 +122,3 @@ def provenance(search: Search) -> dict[str, Any]:
 
 def _plain(value: Interval | Paired | None) -> dict[str, float] | None:
     return asdict(value) if value is not None else None
-
-
-def table_text(report: dict[str, Any]) -> str:
-    """The configs that were tried, best first, as a table for people."""
-    from ..ir.flops import format_flops
-
-    lines = [f"{'#':>3}  {'dev score':>22}  {'n':>4}  {'FLOPs/query':>12}  {'status':8}  config"]
-    ranked = sorted(report["tried"], key=lambda r: -(r["score"]["mean"] if r["score"] else -1))
-    for row in ranked:
-        score = row["score"]
-        shown = f"{score['mean']:.1%} [{score['low']:.1%}, {score['high']:.1%}]" if score else "-"
-        line = f"{row['number']:>3}  {shown:>22}  {row['examples']:>4}  {format_flops(row['flops_per_query']):>12}"
-        lines.append(f"{line}  {row['status']:8}  {config_text(row['config'])}")
-    return "\n".join(lines)
-
-
-def config_text(config: dict[str, Any]) -> str:
-    """A config on one line, demo sets as their sizes."""
-    return " ".join(f"{k}={f'{len(v)} demos' if isinstance(v, list) else v}" for k, v in config.items())

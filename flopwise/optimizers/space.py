@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,11 +79,6 @@ class Space:
 
     def _live_structural(self, config: Config) -> Sequence[Var]:
         return [v for v in self.live(config) if isinstance(v.domain, Categorical)]
-
-    @property
-    def hash(self) -> str:
-        """Hash of every choice's name and domain: a study belongs to one space."""
-        return hashlib.sha256(self.as_text().encode()).hexdigest()
 
     def as_text(self) -> str:
         """Every choice, its domain, and its candidate demo sets, one a line."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,8 +123,3 @@ def _mirror(storage: Path | None) -> optuna.Study | None:
             f"the study's trials {storage} cannot be opened: {type(error).__name__}: {reason}; "
             "remove that file, which the search does not need, or give another study path"
         ) from error
-
-
-def as_mapping(config: Mapping[str, ChoiceValue]) -> dict[str, Any]:
-    """A config as plain JSON values."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}

@@ -160,6 +160,7 @@ def test_weights_of_an_ensemble_are_fitted_on_dev() -> None:
     )  # fmt: skip
     weights = next(n.attrs.weights for n in found.plan.graph.nodes if n.op == "gather")
     assert weights[1] == max(weights)
+    assert [row["status"] for row in found.report["tried"]].count("won") == 1
 
 
 @pytest.mark.parametrize(
