@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ...errors import StudyError
 
@@ -65,22 +67,45 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    version, application = (connection.execute(f"PRAGMA {p}").fetchone()[0] for p in ("user_version", "application_id"))
+    with transaction(connection):  # the look and the making in one, since another process may make it now
+        _check(connection, path)
+        if _pragma(connection, "user_version") < VERSION:
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id={_APPLICATION}")
+            connection.execute(f"PRAGMA user_version={VERSION}")
+    _write_ahead(connection)
+    # In WAL mode a kill loses nothing that was committed, and NORMAL syncs only at checkpoints.
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if tables and application != _APPLICATION:
+    if tables and _pragma(connection, "application_id") != _APPLICATION:
         raise StudyError(f"{path} is a database of another program, not a sample bank; give another path")
+    version = _pragma(connection, "user_version")
     if version > VERSION:
         raise StudyError(
             f"the sample bank {path} has version {version}, but this flopwise reads up to {VERSION};"
             " upgrade flopwise, or give another path"
         )
-    # In WAL mode a kill loses nothing that was committed, and NORMAL syncs only at checkpoints.
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    if version < VERSION:
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={_APPLICATION}; PRAGMA user_version={VERSION}; COMMIT;"
-        )
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> Any:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to WAL; SQLite does not wait by itself where another process switches or writes at the same time."""
+    deadline = time.monotonic() + _WAIT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 @contextmanager

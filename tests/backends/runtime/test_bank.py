@@ -173,6 +173,24 @@ def test_processes_share_one_file(path):
         assert bank.charge_orphans() == 0.0
 
 
+OPENING = """
+import sys, time
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from flopwise.backends.runtime.database import connect
+while time.time() < {start}:
+    pass
+for i in range(30):
+    connect(Path({folder!r}) / str(i)).close()
+"""
+
+
+def test_processes_that_make_one_file_at_the_same_time_all_open_it(tmp_path):
+    script = OPENING.format(root=str(Path(__file__).parents[3]), folder=str(tmp_path), start=time.time() + 1)
+    running = [subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate()[1] for process in running] == ["", "", ""]
+
+
 def test_a_bank_without_a_path_keeps_nothing():
     with SampleBank(None) as bank:
         bank.reserve(KEY, [0], 1.0)
