@@ -39,8 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> Report:
     """Compile, then test the result and the plain prompt."""
-    task = next(t for t in TASKS if t.name == options.task)
-    folder = options.work / f"{task.name}-{options.per_query}-{options.search}-{options.seed}".replace(" ", "")
+    task, folder = task_of(options), folder_of(options)
     train, dev, test = task.rows()
     with_engine = fw.engine(options.engine)
     try:
@@ -54,6 +53,17 @@ def measure(options: argparse.Namespace) -> Report:
         return _report(task, compiled.report, ours, theirs, time.monotonic() - began, options.seed)
     finally:
         with_engine.close()
+
+
+def task_of(options: argparse.Namespace) -> Task:
+    """The task that the options name."""
+    return next(t for t in TASKS if t.name == options.task)
+
+
+def folder_of(options: argparse.Namespace) -> Path:
+    """Where a run with these options is kept."""
+    name = f"{options.task}-{options.per_query}-{options.search}-{options.seed}".replace(" ", "")
+    return Path(options.work) / name
 
 
 def _compiled(task: Task, options: argparse.Namespace, engine: Any, folder: Path, train: Any, dev: Any) -> Any:
