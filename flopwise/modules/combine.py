@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, cast, overload
 
 from ..errors import TraceError
 from ..ir.builder import Builder
 from ..ir.choices import Categorical, Integer, Var
-from ..ir.nodes import Choice, Op, Type
+from ..ir.nodes import Choice, Gather, Op, Type
 from ..ir.prompt import Ref
 from .base import Module, S, labels_of, snake
 from .open import Open, one_of
@@ -154,27 +154,47 @@ def _var(value: Any, path: str) -> Any:
 def sample(module: Module[S], n: int, *, temperature: float = 0.7, name: str = "") -> Sampled[S]:
     """Draw n records of a module independently (repeated sampling, Brown et al., 2024, arXiv:2407.21787).
 
-    One sample is drawn greedily. Under a cap per query, samples after the first are drawn only while what is
-    left of the query's budget covers their static bound.
+    One sample is drawn greedily; a choice may go down to none. Under a cap per query, samples after the first are
+    drawn only while what is left of the query's budget covers their static bound.
 
     Raises:
-        TraceError: n is a number below 1.
+        TraceError: n is a number below 1, or a choice that goes below 0.
     """
-    least = n.domain.low if isinstance(n, (Open, Var)) and isinstance(n.domain, Integer) else n
-    if isinstance(least, bool) or not isinstance(least, int) or least < 1:
-        raise TraceError(f"{place()}: sample: a whole number `n >= 1` or fw.integer(1, ...) is needed, but got {n!r}")
+    chosen = isinstance(n, (Open, Var)) and isinstance(n.domain, Integer)
+    least = n.domain.low if chosen else n
+    if isinstance(least, bool) or not isinstance(least, int) or least < (0 if chosen else 1):
+        raise TraceError(
+            f"{place()}: sample: a whole number `n >= 1`, or fw.integer(...) from 0 up, is needed, but got {n!r}"
+        )
     return Sampled(module, n, temperature, name)
 
 
-def vote(records: list[S], *, field: str = "", name: str = "") -> S:
+def vote(records: list[S], *more: list[S], field: str = "", name: str = "") -> S:
     """The record whose `field` most others agree on, by their weights (self-consistency, Wang et al., 2022).
 
     Args:
         records: Drafts, weighed by a verifier or not. Failed ones do not vote.
+        *more: Further drafts that vote along, such as those of another technique: techniques that err in different
+            ways outvote each other's mistakes. Of equally many votes the first draft wins.
         field: The field voted on; the only output where it is not given.
         name: Name of the node.
     """
-    return cast(S, _reduce(records, "majority", field, name or "vote"))
+    name = name or "vote"
+    return cast(S, _reduce(_joined([records, *more], name) if more else records, "majority", field, name))
+
+
+def _joined(groups: list[Any], name: str) -> Symbol:
+    """Lists of records as one list."""
+    for group in groups:
+        if not isinstance(group, Symbol) or group._type.schema is None:
+            raise TraceError(f"{place()}: {name} takes lists of records from fw.sample or fw.map, but got {group!r}")
+    first = groups[0]._type
+    if len({shape(replace(g._type, many=True)) for g in groups}) > 1:
+        raise TraceError(f"{place()}: {name} takes drafts of one kind, but these give different things: {groups}")
+    current = tracer(name)
+    kind = replace(first, many=True)
+    refs = tuple(current.ref(group) for group in groups)
+    return Symbol(current.builder.add(Op.GATHER, current.unique(f"{name}.all"), Gather(), refs, kind), kind, current)
 
 
 def best(records: list[S], *, name: str = "") -> S:

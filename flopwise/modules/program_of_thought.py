@@ -17,7 +17,7 @@ from .base import Module, S, is_number
 from .template import Writer
 
 FENCE = "```python\n"
-STOP = "\n```"
+STOP = ("\n```", "\nprint(")  # what a program says is not looked at: its outputs are read from its variables
 ASSIGN_TOKENS = 48
 _TEMPLATE = (
     "{% block assistant %}```python\n{{ demo.program }}\n```{% endblock %}{% block prefill %}```python\n{% endblock %}"
@@ -57,7 +57,7 @@ class ProgramOfThought(Module[S]):
         schema = self.signature
         writer = Writer(schema, _TEMPLATE, self.template)
         prompt = writer.prompt(inputs, self.worked, technique=program_request(schema))
-        program = b.generate("program", prompt, self.decoding(stop=(STOP,)))
+        program = b.generate("program", prompt, self.decoding(stop=STOP))
         result = b.execute("run", (program,), schema, self.seconds)
         if len(schema.outputs) == 1:
             result = self._region(b, "assign", self._assign, program, result, 1).at(1)
@@ -88,7 +88,7 @@ class ProgramOfThought(Module[S]):
 
     def _rewrite(self, b: Builder, program: Ref, result: Ref) -> tuple[Ref, ...]:
         """The program fails: a further turn shows the error and asks for the whole program again."""
-        again = b.generate("rewrite", _repair_prompt(program, result), self.decoding(stop=(STOP,)))
+        again = b.generate("rewrite", _repair_prompt(program, result), self.decoding(stop=STOP))
         return again, b.execute("rerun", (again,), self.signature, self.seconds)
 
 

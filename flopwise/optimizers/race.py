@@ -6,7 +6,6 @@ search that was killed takes the same decisions again, without asking anything t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,7 +49,7 @@ class Race:
         dev: Examples in the search's one permutation.
         make: Makes an entrant of a config; raises BudgetError where it cannot run within the per-query cap.
         spent: FLOPs spent at a numbered moment: as recorded where a killed search took that decision before.
-        cap: FLOPs the race may use up.
+        left: FLOPs the race may still use, given what is spent and the most that a config takes per query.
         limits: When it ends otherwise.
         notify: Told what runs.
     """
@@ -58,7 +57,7 @@ class Race:
     def __init__(
         self, space: Space, trials: Trials, evaluator: Evaluator, dev: Sequence[Example],
         make: Callable[[Mapping[str, ChoiceValue]], Entrant], spent: Callable[[int], float],
-        cap: float | None, limits: Limits, notify: Callable[[str], None],
+        left: Callable[[float, float], float], limits: Limits, notify: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.space = space
         self.trials = trials
@@ -66,7 +65,7 @@ class Race:
         self.dev = dev
         self.make = make
         self.spent = spent
-        self.cap = cap if cap is not None else math.inf
+        self.left = left
         self.limits = limits
         self.notify = notify
         self.table = Table(len(dev))
@@ -85,7 +84,7 @@ class Race:
             spent = self.spent(moment)
             moment += 1
             self._enter()
-            units = self._units(self.cap - spent)
+            units = self._units(self.left(spent, self._dearest()))
             if not units:
                 break
             self.notify("; ".join(f"{self.label(e)} on {b.start + 1}-{b.stop}" for e, b in units))
@@ -165,6 +164,10 @@ class Race:
             left -= state.flops
             units.append((self.entrants[key], next_block(self.ends, len(state.scores))))
         return units
+
+    def _dearest(self) -> float:
+        """Most FLOPs per query of any config that may win."""
+        return max((self.table.flops(e.key) for e in self.entrants.values() if e.status != "dropped"), default=0.0)
 
     def _state(self, entrant: Entrant) -> State:
         scores = self.table.scores(entrant.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -184,19 +185,23 @@ class Search:
     def _make_race(self) -> Race:
         space = Space(self.graph, self.pool.sets)
         trials = Trials(space, self.task.seed, self.study.trials_file)
-        cap = self.task.budget.search
-        race_cap = cap - self._reserve() if cap is not None else None
         return Race(
-            space, trials, self.evaluator, self.dev, self._entrant, self.study.spent_at, race_cap, self.task.limits,
+            space, trials, self.evaluator, self.dev, self._entrant, self.study.spent_at, self._left, self.task.limits,
             lambda running: self._notify("race", running),
         )  # fmt: skip
 
-    def _reserve(self) -> float:
-        """FLOPs kept for the holdout: two configs on each of its examples, but at most a fifth of the budget."""
-        cap = self.task.budget.search or 0.0
-        per_query = self.task.budget.per_query or 0.0
-        wanted = 1.5 * per_query * len(self.splits.holdout)
-        return min(wanted, 0.2 * cap) if wanted else 0.2 * cap
+    def _left(self, spent: float, dearest: float) -> float:
+        """FLOPs the race may still use: what is kept back lets two configs meet the holdout.
+
+        Args:
+            spent: What has been spent.
+            dearest: Most FLOPs per query of any config that may win; the baseline takes less. 0 while unknown.
+        """
+        cap = self.task.budget.search
+        if cap is None:
+            return math.inf
+        wanted = 1.5 * (dearest or self.task.budget.per_query or math.inf) * len(self.splits.holdout)
+        return cap - min(wanted, 0.2 * cap) - spent
 
     def _entrant(self, config: Mapping[str, ChoiceValue]) -> Entrant:
         explanation = optimise(self.graph, config, self.pool.demos)

@@ -117,6 +117,8 @@ WRONG: list[tuple[str, Callable[[Any, Any], Any], type[Exception], str]] = [
         "'reply' is no output",
     ),
     ("vote on what is no list", lambda p, q: vote([1, 2]), TraceError, "takes a list of records"),
+    ("vote of another record", lambda p, q: vote(p.draft(question=q), p.tell(question=q)), TraceError, "of one kind"),
+    ("vote of a value", lambda p, q: vote(p.draft(question=q), q), TraceError, "takes lists of records"),
     ("best of a value", lambda p, q: best(q), TraceError, "takes records"),
     ("judge by name", lambda p, q: p.judge(record=q), TraceError, "one record or one list"),
     ("judge of a value", lambda p, q: p.judge(q), TraceError, "takes records"),
@@ -147,7 +149,7 @@ WRONG: list[tuple[str, Callable[[Any, Any], Any], type[Exception], str]] = [
         "gives one record",
     ),
     ("no samples", lambda p, q: sample(p.draft, n=0), TraceError, "n >= 1"),
-    ("choice of no samples", lambda p, q: sample(p.draft, n=integer(0, 3)), TraceError, "n >= 1"),
+    ("choice of no samples", lambda p, q: sample(p.draft, n=integer(-1, 3)), TraceError, "from 0 up"),
     ("loop of nothing", lambda p, q: loop(lambda s: s, q, max_rounds=0), TraceError, "max_rounds >= 1"),
     (
         "loop to another record",

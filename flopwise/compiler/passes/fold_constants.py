@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -58,6 +58,8 @@ def _fold(node: Node, nodes: dict[str, Node], swaps: dict[str, Ref]) -> list[Nod
                 return [_called(node, fn, [v.value for v in values if v])]
         case Loop(mode="repeat", trips=1):
             return _unfold(node, node.attrs, swaps)
+        case Gather(weights=()):
+            return [replace(node, inputs=tuple(_laid_flat(node, nodes)))]
         case Reduce() if (only := _single(node.inputs[0], nodes)) is not None:
             swaps[node.name] = only
             return []
@@ -79,6 +81,14 @@ def _called(node: Node, fn: Callable[..., Any], values: list[Any]) -> Node:
 def _constant(ref: Ref, nodes: dict[str, Node]) -> Const | None:
     node = nodes.get(ref.node)
     return node.attrs if node is not None and isinstance(node.attrs, Const) and not ref.path else None
+
+
+def _laid_flat(node: Node, nodes: dict[str, Node]) -> Iterator[Ref]:
+    """The inputs of a list, those of the lists in it in their place."""
+    for ref in node.inputs:
+        inner = nodes.get(ref.node)
+        plain = inner is not None and inner.attrs == Gather() and not ref.path
+        yield from inner.inputs if inner is not None and plain else (ref,)
 
 
 def _single(ref: Ref, nodes: dict[str, Node]) -> Ref | None:

@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import ConfigError
 from ...ir.choices import Categorical, Config, Var
 from ...ir.graph import Graph
-from ...ir.nodes import Call, Choice, Loop, Node
+from ...ir.nodes import Call, Choice, Gather, Loop, Node, Op
 from ...ir.prompt import Ref
 from .drop_dead import drop_dead
 
@@ -72,6 +72,8 @@ def _assign_node(node: Node, config: Config, pool: dict[str, Any]) -> Node:
         trips = node.attrs.trips
         if isinstance(trips, Var) and trips.name in config:
             trips = trips.resolve(config)
+        if node.attrs.mode == "repeat" and trips == 0:  # choices inside it decide nothing
+            return Node(Op.GATHER, node.name, Gather(), (), node.type)
         body = _assign(node.attrs.body, config, pool)
         if node.attrs.mode == "repeat" and trips == 1:
             body = _greedy(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -14,6 +15,7 @@ from flopwise.errors import EngineError, FlopwiseError, InputError
 from flopwise.ir.record import Failure, Values
 from flopwise.ir.request import GenerateRequest
 from flopwise.ir.schemas import Field, Schema
+from flopwise.modules.chain_of_thought import ChainOfThought
 from flopwise.modules.combine import best, choice, first_valid, optional, sample, vote
 from flopwise.modules.control import loop, map_, op, when
 from flopwise.modules.ensemble import Ensemble
@@ -82,6 +84,33 @@ def test_a_verifier_weighs_votes() -> None:
     assert answer(run) == 3 and run.result.weight == pytest.approx(0.9)
     even = ready(Solver(), numbered("3", "5", "5"), config, scores=lambda p, c: [0.5, 0.5]).run(**Q)
     assert answer(even) == 5
+
+
+class Beside(Program):
+    draft = Predict(Solve)
+    other = ChainOfThought(Solve)
+    n = integer(1, 4)
+    m = integer(0, 2)
+
+    def forward(self, question: str) -> Solve:
+        others = sample(self.other, n=self.m)(question=question)
+        return vote(sample(self.draft, n=self.n)(question=question), others, field="answer")
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "said", "asked"),
+    [(2, 2, 7, {"draft.sample/draft.answer": 2, "other.sample/other.reason": 2, "other.sample/other.answer": 2}),
+     (3, 1, 3, {"draft.sample/draft.answer": 3, "other.reason": 1, "other.answer": 1}),
+     (2, 0, 3, {"draft.sample/draft.answer": 2}), (1, 0, 3, {"draft.answer": 1})],
+)  # fmt: skip
+def test_drafts_of_another_technique_vote_along(n: int, m: int, said: int, asked: dict[str, int]) -> None:
+    drafts = itertools.chain("345", itertools.repeat("3"))
+
+    def model(prompt: str, index: int) -> str:
+        return "7" if "step by step" in prompt else next(drafts)
+
+    run = ready(Beside(), model, {"n": n, "m": m}).run(**Q)
+    assert answer(run) == said and nodes(run) == asked
 
 
 def test_best_takes_the_heaviest_and_first_valid_the_first_that_parsed() -> None:
