@@ -20,11 +20,13 @@ class Account(NamedTuple):
     Attributes:
         rows: One for each of its draws.
         flops: FLOPs of the whole job.
+        cached: Prompt tokens that the engine found cached, by its own count where it has one.
         resident: Packed token sequences that the engine holds from now on.
     """
 
     rows: tuple[Row, ...]
     flops: float
+    cached: int
     resident: tuple[bytes, ...]
 
 
@@ -51,7 +53,7 @@ def settle(meter: Meter, job: Job, reply: Answer, reports_cached: bool) -> Accou
     job.held = 0.0
     if len(samples) == 1:  # as most often: the job is its one sample
         row = StoredSample(samples[0], flops + job.extra, usage)
-        return Account((row,), flops, (job.packed + _fed(samples[0]),))
+        return Account((row,), flops, cached, (job.packed + _fed(samples[0]),))
     shares = _shares(meter, prompt, cached, tokens, flops)
     shares[0] += job.extra
     rows: tuple[Row, ...] = tuple(
@@ -62,7 +64,7 @@ def settle(meter: Meter, job: Job, reply: Answer, reports_cached: bool) -> Accou
         probabilities = reply.probabilities if isinstance(reply, Scores) else ()
         rows = (StoredScore(probabilities, shares[0], Usage(prompt, 0, cached)),) * len(job.draws)
     resident = tuple(job.packed + _fed(sample) for sample in samples) or (job.packed,)
-    return Account(rows, flops, resident)
+    return Account(rows, flops, cached, resident)
 
 
 def _samples(job: Job, reply: Answer) -> tuple[Sample, ...]:

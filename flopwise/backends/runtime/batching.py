@@ -40,20 +40,20 @@ class Plan:
     after: tuple[int | None, ...]
 
 
-def plan(keys: Sequence[bytes], resident: Sequence[int], block: int = 1, least: int = 1) -> Plan:
+def plan(prompts: Sequence[bytes], resident: Sequence[int], block: int = 1, least: int = 1) -> Plan:
     """Choose the shared prefixes worth computing before the prompts that have them fan out.
 
     Args:
-        keys: The part of each prompt that a cache could serve (`radix.usable`), packed.
+        prompts: Packed prompts; of each a cache can serve whole blocks, and never the last token.
         resident: Tokens of each that the engine holds or will hold without our doing, in whole blocks.
         block: Tokens of a block.
         least: Tokens that a prefix must save to be worth the wait: (prompts - 1) * tokens not yet held.
     """
-    order = sorted(range(len(keys)), key=keys.__getitem__)
+    order = sorted(range(len(prompts)), key=prompts.__getitem__)
     shared: list[Shared] = []
-    after: list[int | None] = [None] * len(keys)
+    after: list[int | None] = [None] * len(prompts)
     around: list[int] = []  # chosen prefixes that cover the position, outer ones first
-    nodes = _branchings([keys[i] for i in order], block)
+    nodes = _branchings([prompts[i] for i in order], block)
     upcoming = next(nodes, None)
     for position, index in enumerate(order):
         while around and shared[around[-1]].last < position:
@@ -70,12 +70,12 @@ def plan(keys: Sequence[bytes], resident: Sequence[int], block: int = 1, least: 
     return Plan(tuple(order), tuple(shared), tuple(after))
 
 
-def _branchings(keys: Sequence[bytes], block: int) -> Iterator[tuple[int, int, int]]:
-    """(tokens, first, last) of each prefix at which sorted keys part, outer ones before those inside them."""
+def _branchings(prompts: Sequence[bytes], block: int) -> Iterator[tuple[int, int, int]]:
+    """(tokens, first, last) of each prefix at which sorted prompts part, outer ones before those inside them."""
     found: list[tuple[int, int, int]] = []
     open_: list[tuple[int, int]] = []  # (tokens, first), deeper upwards
-    for position in range(1, len(keys) + 1):
-        tokens = _shared_tokens(keys, position, block) if position < len(keys) else 0
+    for position in range(1, len(prompts) + 1):
+        tokens = servable(prompts[position], prompts[position - 1], block) if position < len(prompts) else 0
         first = position - 1
         while open_ and open_[-1][0] > tokens:
             deeper, first = open_.pop()
@@ -85,5 +85,7 @@ def _branchings(keys: Sequence[bytes], block: int) -> Iterator[tuple[int, int, i
     return iter(sorted(found, key=lambda node: (node[1], node[0])))
 
 
-def _shared_tokens(keys: Sequence[bytes], position: int, block: int) -> int:
-    return common(keys[position], keys[position - 1]) // (TOKEN * block) * block
+def servable(one: bytes, other: bytes, block: int) -> int:
+    """Tokens of a prefix of both packed prompts that a cache can serve to both."""
+    whole = max(min(len(one), len(other)) - TOKEN, 0)
+    return min(common(one, other), whole) // (TOKEN * block) * block

@@ -17,8 +17,9 @@ from .accounts import Answer
 from .jobs import Draw, Job, Key, Warm
 from .ledger import Ledger
 from .meter import Meter
-from .radix import RadixTree
-from .warming import Warming
+from .radix import TOKEN, RadixTree, common
+from .room import Room
+from .warming import MOST_WAITS, Warming
 
 if TYPE_CHECKING:
     from .bank import SampleBank  # SQLite comes with it
@@ -49,8 +50,9 @@ class Dispatcher:
         self.policy = policy
         self.limits = engine.capabilities
         self.tree = RadixTree(self.limits.block, self.limits.cache_tokens)
+        self.room = Room(self.tree)
         self.draws: dict[tuple[Key, int], Draw] = {}  # on their way; the scheduler adds, this removes
-        self.counts = {"requests": 0, "warmups": 0, "retries": 0, "peak": 0}
+        self.counts = {"requests": 0, "warmups": 0, "retries": 0, "evictions": 0, "peak": 0}
         self.tasks: set[asyncio.Task[None]] = set()
         self.busy = 0  # sequences under way
         self._here: Job | None = None  # under way within its caller's task
@@ -63,6 +65,8 @@ class Dispatcher:
         """Queue the jobs of one tick, those that share a cold prefix behind its warm-up, and send what fits."""
         age = self._arrived // self.policy.window
         self._arrived += len(jobs)
+        if self._here is not None:
+            self._warming.sent(self._here)
         for job in self._warming.link(jobs):
             job.age = age
             if job.after is None:
@@ -87,7 +91,7 @@ class Dispatcher:
             BudgetError: The meter's cap does not cover it.
             EngineError: The engine failed, or a passing fault outlasted the retries.
         """
-        job.cached = self.tree.match(job.packed)
+        job.cached, job.sent = self.tree.match(job.packed), self.tree.now
         refused = self.ledger.hold(job)
         if refused is not None:
             self._give_up(job, refused)
@@ -145,6 +149,7 @@ class Dispatcher:
         self.tasks.clear()
         self._heap.clear()
         self._warming = Warming(self.tree, self.policy.least)
+        self.room.taken = 0
         self.busy = 0
         self._here = None
 
@@ -166,7 +171,11 @@ class Dispatcher:
                 # A job wider than the limit leaves alone. Nothing behind the first one overtakes it: it would starve.
                 if self.busy and self.busy + job.width > self.limits.in_flight:
                     break
-                job.cached = self.tree.match(job.packed)
+                job.cached, job.sent = self.tree.match(job.packed), self.tree.now
+                if self._hold_back(job):
+                    continue
+                if self.busy and not self.room.admits(job):
+                    break
                 error = self.ledger.hold(job)
                 if error is not None and self.busy and self.ledger.may_fit_later(job):
                     break  # what is under way will cost less than is held for it
@@ -175,8 +184,25 @@ class Dispatcher:
                 self._give_up(job, error)
                 continue
             self.busy += job.width
+            self.room.enter(job)
+            self._warming.sent(job)
             picked.append(job)
         return picked
+
+    def _hold_back(self, job: Job) -> bool:
+        """Take the first of the queue off it where a prefix should be computed before it after all."""
+        following = min(self._heap[1:3], default=None)
+        warm, new = self._warming.late(job, following and following[-1])
+        if warm is None:
+            return False
+        heapq.heappop(self._heap)
+        if new:
+            relied = job.relies
+            if relied is not None and common(job.packed, relied.packed) // TOKEN - job.cached >= self.policy.least:
+                self.room.lost(relied.sent)  # evicted before it was used
+            if warm.after is None:
+                self._push(warm)
+        return True
 
     def _send(self, jobs: list[Job]) -> None:
         self.counts["peak"] = max(self.counts["peak"], self.busy)
@@ -219,11 +245,22 @@ class Dispatcher:
         """Settle, note what the engine now holds, wake who waits."""
         self.counts["warmups" if isinstance(job, Warm) else "requests"] += 1
         account = self.ledger.settle(job, reply)
+        if account.cached < job.cached:
+            self._evicted(job, account.cached)
+        else:
+            self.room.kept()
         for held in account.resident:
             self.tree.insert(held)
         for draw, row in zip(job.draws, account.rows, strict=True):
             del self.draws[draw.key, draw.index]
             draw.resolve(row)
+
+    def _evicted(self, job: Job, cached: int) -> None:
+        """Learn from a job that found less than the tree promised."""
+        if self.tree.forget(job.packed, cached, job.sent):
+            self.counts["evictions"] += 1
+        if job.cached - cached >= self.policy.least:
+            self.room.lost(job.sent)
 
     def _done(self, job: Job, task: asyncio.Task[None]) -> None:
         if task not in self.tasks:  # settled, and forgotten by a restart since
@@ -253,5 +290,12 @@ class Dispatcher:
                 for call in draw.calls:
                     call.fail(error or EngineError("the request was dropped; ask again"))
         if isinstance(job, Warm):
-            for freed in self._warming.done(job):
-                self._push(freed)
+            freed = self._warming.done(job)
+            self.room.rely(job, freed)
+            for dependent in freed:
+                dependent.waits = MOST_WAITS if error else dependent.waits  # another warm-up would fare no better
+                self._push(dependent)
+        if job.cold:
+            self._warming.over(job)
+        if job.room or job.relies is not None:
+            self.room.leave(job)

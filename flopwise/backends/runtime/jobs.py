@@ -74,7 +74,12 @@ class Job:
         width: Sequences it takes of the engine's limit.
         age: Its place among arrivals; lower leaves first.
         after: The warm-up it waits for.
+        relies: The warm-up it has waited for last.
+        waits: How often it was held back when it could have left.
+        cold: True while the warming remembers that it is being computed.
         cached: Prompt tokens that the tree held when it was sent.
+        sent: When that was, by the tree's clock.
+        room: Tokens it takes of the engine's cache.
         held: FLOPs held for it on the meter; 0 once settled.
         extra: FLOPs of a warm-up of its own prompt, which its first sample carries.
     """
@@ -85,7 +90,12 @@ class Job:
     width: int = 1
     age: int = 0
     after: Warm | None = None
+    relies: Warm | None = None
+    waits: int = 0
+    cold: bool = False
     cached: int = 0
+    sent: int = 0
+    room: int = 0
     held: float = 0.0
     extra: float = 0.0
 
@@ -106,11 +116,13 @@ class Warm(Job):
         ids: The prefix.
         dependents: Jobs that wait for it.
         payer: The job that carries its cost where only one prompt has the prefix; else the cost is cold.
+        users: Jobs that have waited for it and are not over.
     """
 
     ids: TokenIds = ()
     dependents: list[Job] = field(default_factory=list)
     payer: Job | None = None
+    users: int = 0
 
     @property
     def wanted(self) -> bool:

@@ -21,7 +21,7 @@ class _Node:
 
     def __init__(self, label: bytes, parent: _Node | None, used: int) -> None:
         self.label = label
-        self.parent = parent
+        self.parent: _Node | None = parent  # None once forgotten, and of the root
         self.children: dict[bytes, _Node] = {}  # by the first block of their label
         self.used = used  # clock of the last insert that passed here
         self.queued = False  # True while the eviction heap holds an entry of it
@@ -43,31 +43,30 @@ def common(a: bytes, b: bytes, start: int = 0) -> int:
     return low + ((differs & -differs).bit_length() - 1) // 8 if differs else high
 
 
-def usable(packed: bytes, block: int) -> bytes:
-    """The front of a packed prompt that a cache can serve: whole blocks, and never the last token."""
-    unit = TOKEN * block
-    return packed[: max(len(packed) - TOKEN, 0) // unit * unit]
-
-
 class RadixTree:
     """The prefixes an engine holds, in whole blocks, least recently used leaves evicted first.
 
     Args:
         block: Tokens of a block; only whole blocks are kept and matched.
         capacity: Most tokens held; None holds everything.
+
+    Attributes:
+        distinct: Tokens ever new at an insert: what a cache that never evicts would compute.
+        now: Its clock, which ticks at each insert.
     """
 
     def __init__(self, block: int = 1, capacity: int | None = None) -> None:
         self.block = block
         self.capacity = capacity
-        self.distinct = 0  # tokens ever new at an insert: what a cache that never evicts would compute
+        self.distinct = 0
+        self.now = 0
         self._unit = TOKEN * block
         self._held = 0  # bytes
-        self._clock = count(1)
         self._root = _Node(b"", None, 0)
         self._walked = b"", self._root, 0  # the last lookup since the last insert, and the end of its last whole edge
         self._leaves: list[tuple[int, int, _Node]] = []  # heap of (used, tie, node), put right when popped
         self._tie = count()
+        self._dead = 0  # entries of that heap whose node has been forgotten
 
     @property
     def size(self) -> int:
@@ -108,7 +107,8 @@ class RadixTree:
             ids: Ids or packed ids; what does not fill a block is left out.
         """
         packed = _packed(ids)
-        unit, now = self._unit, next(self._clock)
+        self.now = now = self.now + 1
+        unit = self._unit
         node, position = self._start(packed, now)
         end = len(packed) // unit * unit
         while position < end:
@@ -125,6 +125,32 @@ class RadixTree:
         if self.capacity is not None:
             self._evict(self.capacity // self.block * unit)
         return new
+
+    def forget(self, ids: TokenIds | bytes, keep: int, since: int | None = None) -> int:
+        """Drop what goes on from the first `keep` tokens of `ids` along them: the engine holds it no more.
+
+        Args:
+            ids: Ids or packed ids.
+            keep: Tokens of them that are still held.
+            since: What an insert after this time of the clock `now` has passed is kept; None keeps nothing.
+
+        Returns:
+            Tokens dropped.
+        """
+        packed, unit = _packed(ids), self._unit
+        kept = keep // self.block * unit
+        self._walked = b"", self._root, 0
+        node, position = self._root, 0
+        while child := node.children.get(packed[position : position + unit]):
+            shared = common(packed, child.label, position) // unit * unit
+            if position + shared > kept:
+                if kept > position:
+                    self._split(child, kept - position)
+                return self._drop(child, since)
+            if shared < len(child.label):
+                break
+            node, position = child, position + shared
+        return 0
 
     def _start(self, packed: bytes, now: int) -> tuple[_Node, int]:
         """Where to go on from: what is inserted was most often looked up just before."""
@@ -164,6 +190,9 @@ class RadixTree:
         while self._held > most:
             used, _, node = heapq.heappop(self._leaves)
             node.queued = False
+            if node.parent is None:
+                self._dead -= 1
+                continue
             if node.children:
                 continue  # grew since; queued again when its last child goes
             if node.used == used:
@@ -180,15 +209,40 @@ class RadixTree:
             leaf.label = leaf.label[:keep]
             self._enqueue(leaf)
             return
-        del parent.children[leaf.label[: self._unit]]
+        self._part(parent, leaf)
+
+    def _part(self, parent: _Node, child: _Node) -> None:
+        del parent.children[child.label[: self._unit]]
         # A parent left with one child is not joined with it: it may have been used more recently.
         if not parent.children and parent is not self._root:
             self._enqueue(parent)
+
+    def _drop(self, top: _Node, since: int | None) -> int:
+        """Cut off the oldest subtrees of a node, or all of it; return the tokens that went."""
+        before, stack = self._held, [top]
+        while stack:
+            node = stack.pop()
+            if since is not None and node.used > since:
+                stack += node.children.values()
+                continue
+            assert node.parent is not None
+            self._part(node.parent, node)
+            for gone in self._nodes(node):
+                gone.parent = None
+                self._held -= len(gone.label)
+                self._dead += gone.queued
+        if 2 * self._dead > len(self._leaves):
+            self._leaves = [entry for entry in self._leaves if entry[2].parent is not None]
+            heapq.heapify(self._leaves)
+            self._dead = 0
+        return (before - self._held) // TOKEN
 
     def check_integrity(self) -> None:
         """Raise AssertionError where the tree breaks its own rules; for tests and idle moments."""
         held = 0
         for node in self._nodes():
+            if node is self._root:
+                continue
             held += len(node.label)
             assert node.label and len(node.label) % self._unit == 0, "an edge is whole blocks, at least one"
             assert node.parent is not None and node.parent.children[node.label[: self._unit]] is node
@@ -197,9 +251,11 @@ class RadixTree:
             assert self.capacity is None or not leaf or node.queued, "every leaf can be evicted"
         assert held == self._held, f"held {self._held} bytes by the count, {held} by the edges"
         assert self.capacity is None or self.size <= self.capacity
+        assert self._dead == sum(entry[2].parent is None for entry in self._leaves), "the dead are counted"
 
-    def _nodes(self) -> Iterator[_Node]:
-        stack = list(self._root.children.values())
+    def _nodes(self, top: _Node | None = None) -> Iterator[_Node]:
+        """A node and all below it."""
+        stack = [top or self._root]
         while stack:
             node = stack.pop()
             stack.extend(node.children.values())

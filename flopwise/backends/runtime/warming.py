@@ -5,9 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 
-from .batching import Plan, plan
+from .batching import Plan, plan, servable
 from .jobs import Job, Warm
-from .radix import TOKEN, RadixTree, common, usable
+from .radix import TOKEN, RadixTree, common
+
+MOST_WAITS = 2  # times a job is held back at the last moment; beyond, prefixes are evicted faster than they are used
 
 
 class Warming:
@@ -23,47 +25,100 @@ class Warming:
         self._least = least
         self._prefixes: list[bytes] = []  # sorted, packed
         self._warms: dict[bytes, Warm] = {}  # by prefix
+        self._cold: list[bytes] = []  # sorted prompts under way that had much to compute
 
     def link(self, jobs: Sequence[Job]) -> list[Job]:
         """Set what each job waits for; return the jobs and the warm-ups they need, those first."""
         if len(jobs) == 1 and not self._prefixes:
             return list(jobs)
-        keys = [usable(job.packed, self._tree.block) for job in jobs]
-        nearest = [self._nearest(key) for key in keys]
-        chosen = plan(keys, [tokens for tokens, _ in nearest], self._tree.block, self._least)
-        warms, new = self._plan_warms(jobs, keys, chosen, [warm for _, warm in nearest])
+        nearest = [self._nearest(job, self._tree.match(job.packed)) for job in jobs]
+        prompts = [job.packed for job in jobs]
+        chosen = plan(prompts, [tokens for tokens, _ in nearest], self._tree.block, self._least)
+        warms, new = self._plan_warms(jobs, chosen, [warm for _, warm in nearest])
         for job, (_, under_way), inner in zip(jobs, nearest, chosen.after, strict=True):
             _wait(job, under_way if inner is None else warms[inner])
         return [*new, *jobs]
 
     def _plan_warms(
-        self, jobs: Sequence[Job], keys: Sequence[bytes], chosen: Plan, under_way: Sequence[Warm | None]
+        self, jobs: Sequence[Job], chosen: Plan, under_way: Sequence[Warm | None]
     ) -> tuple[list[Warm], list[Warm]]:
         """The warm-up of each shared prefix, and those of them that are not under way yet."""
         warms: list[Warm] = []
         new: list[Warm] = []
         for shared in chosen.shared:
-            members = chosen.order[shared.first : shared.last + 1]
-            first = members[0]
-            prefix = keys[first][: shared.tokens * TOKEN]
-            warm = self._warms.get(prefix)
+            first, last = chosen.order[shared.first], chosen.order[shared.last]
+            warm = self._warms.get(jobs[first].packed[: shared.tokens * TOKEN])
             if warm is None:
-                request = jobs[first].request
-                assert request is not None, "what has draws has a request"
-                warm = Warm(prefix, ids=request.ids[: shared.tokens], payer=_one_prompt(jobs, keys, members))
+                # Where the first and the last one have one prompt, so have those between them.
+                warm = _warm_up(jobs[first], shared.tokens, jobs[first].packed == jobs[last].packed)
                 _wait(warm, under_way[first] if shared.outer is None else warms[shared.outer])
-                self._add(warm, prefix)
+                self._warms[warm.packed] = warm
                 new.append(warm)
             warms.append(warm)
+        self._prefixes += [warm.packed for warm in new]
+        self._prefixes.sort()
         return warms, new
+
+    def late(self, job: Job, following: Job | None) -> tuple[Warm | None, bool]:
+        """What a job about to leave should wait for after all; True with it where that is a new warm-up.
+
+        Who arrived in another tick was not planned with it, and what was to be held may have been evicted since.
+
+        Args:
+            job: The job; its `cached` is what the tree holds of it now.
+            following: The next one in tree order.
+        """
+        if len(job.packed) // TOKEN - job.cached <= self._least or job.waits >= MOST_WAITS:
+            return None, False
+        warm, new = self._nearest(job, job.cached)[1], False
+        if warm is not None and warm.age > job.age:
+            return None, False  # it would be overtaken by what came long after it
+        if warm is None and not isinstance(job, Warm):  # for what else needs a warm-up's prefix it is that itself
+            warm, new = self._with_others(job, following), True
+        if warm is not None:
+            job.waits += 1
+            _wait(job, warm)
+        return warm, new
+
+    def _with_others(self, job: Job, following: Job | None) -> Warm | None:
+        """A new warm-up of what a job has in common with the next one or with one that is being computed."""
+        at = bisect_left(self._cold, job.packed)
+        others = self._cold[max(at - 1, 0) : at + 1]  # the neighbours have most in common with it
+        if following is not None:
+            others.append(following.packed)
+        tokens, alike = 0, False
+        enough = self._enough(job.packed, job.cached)
+        for other in others:
+            if other.startswith(enough):
+                tokens = max(tokens, servable(job.packed, other, self._tree.block))
+                alike |= other == job.packed
+        if tokens - job.cached < self._least:
+            return None
+        warm = _warm_up(job, tokens, alike)
+        warm.age = job.age
+        self._add(warm, warm.packed)
+        return warm
+
+    def sent(self, job: Job) -> None:
+        """Note a job that leaves with much to compute: until it is over, the tree does not show it."""
+        if len(job.packed) // TOKEN - job.cached > self._least and not (job.cold or isinstance(job, Warm)):
+            insort(self._cold, job.packed)
+            job.cold = True
+
+    def over(self, job: Job) -> None:
+        """Forget a job noted by `sent`."""
+        job.cold = False
+        at = bisect_left(self._cold, job.packed)
+        if self._cold[at : at + 1] == [job.packed]:  # not of an event loop that has ended since
+            del self._cold[at]
 
     def join(self, warm: Warm) -> bool:
         """Add a warm-up asked for by name behind those under way; False where the engine holds its prefix."""
-        unit = TOKEN * self._tree.block
-        prefix = warm.packed[: len(warm.packed) // unit * unit]
-        if self._tree.resident(prefix) * TOKEN == len(prefix):
+        prefix = self._whole(warm)
+        held = self._tree.resident(prefix)
+        if held * TOKEN == len(prefix):
             return False
-        _wait(warm, self._nearest(prefix)[1])
+        _wait(warm, self._nearest(warm, held)[1])
         if prefix not in self._warms:
             self._add(warm, prefix)
         return True
@@ -75,8 +130,7 @@ class Warming:
 
     def done(self, warm: Warm) -> list[Job]:
         """Forget a warm-up that is over, however it ended; return the jobs that waited for it."""
-        unit = TOKEN * self._tree.block
-        prefix = warm.packed[: len(warm.packed) // unit * unit]
+        prefix = self._whole(warm)
         if self._warms.get(prefix) is warm:
             del self._warms[prefix]
             del self._prefixes[bisect_left(self._prefixes, prefix)]
@@ -85,21 +139,38 @@ class Warming:
             job.after = None
         return freed
 
-    def _nearest(self, key: bytes) -> tuple[int, Warm | None]:
-        """Tokens of a key that will be held once the warm-up it should wait for is done; None to wait for none."""
-        held = self._tree.resident(key)
-        best, warm = held, None
+    def _whole(self, warm: Warm) -> bytes:
+        unit = TOKEN * self._tree.block
+        return warm.packed[: len(warm.packed) // unit * unit]
+
+    def _enough(self, key: bytes, held: int) -> bytes:
+        """What another one must begin with to be worth a wait: quickly seen, and most often it does not."""
+        return key[: (held + self._least) * TOKEN]
+
+    def _nearest(self, job: Job, held: int) -> tuple[int, Warm | None]:
+        """Tokens of a prompt that will be held once the warm-up it should wait for is done; None to wait for none."""
+        key, unit = job.packed, TOKEN * self._tree.block
+        most = len(key) if isinstance(job, Warm) else max(len(key) - TOKEN, 0)  # a prompt's last token is never served
+        best, warm, enough = held, None, self._enough(key, held)
         at = bisect_left(self._prefixes, key)
-        # The longest common prefix with any of a sorted list is with a neighbour.
-        for prefix in self._prefixes[max(at - 1, 0) : at + 1]:
-            tokens = common(key, prefix) // (TOKEN * self._tree.block) * self._tree.block
-            if tokens > best:
+        # The longest common prefix with any of a sorted list is with a neighbour; one of them may be the job itself.
+        for prefix in self._prefixes[max(at - 1, 0) : at + 2]:
+            if not prefix.startswith(enough):
+                continue
+            tokens = min(common(key, prefix), most) // unit * self._tree.block
+            if tokens > best and self._warms[prefix] is not job:
                 best, warm = tokens, self._warms[prefix]
         if best - held < self._least:
             return held, None
         while warm is not None and warm.after is not None and len(warm.after.packed) >= best * TOKEN:
             warm = warm.after  # an outer one covers as much and is sooner done
-        return best, warm
+        return (held, None) if _waits_for(warm, job) else (best, warm)
+
+
+def _waits_for(warm: Job | None, job: Job) -> bool:
+    while warm is not None and warm is not job:
+        warm = warm.after
+    return warm is job
 
 
 def _wait(job: Job, warm: Warm | None) -> None:
@@ -108,9 +179,7 @@ def _wait(job: Job, warm: Warm | None) -> None:
         warm.dependents.append(job)
 
 
-def _one_prompt(jobs: Sequence[Job], keys: Sequence[bytes], members: Sequence[int]) -> Job | None:
-    """The first of the members where all of them have one prompt, else None."""
-    first, last = members[0], members[-1]
-    # They are sorted, so equal ends mean that all keys are equal; few groups get as far as the prompts.
-    same = keys[first] == keys[last] and all(jobs[i].packed == jobs[first].packed for i in members)
-    return jobs[first] if same else None
+def _warm_up(job: Job, tokens: int, alone: bool) -> Warm:
+    """A warm-up of a job's first tokens; at its own cost where it is alone in having them."""
+    assert job.request is not None, "what has draws has a request"
+    return Warm(job.packed[: tokens * TOKEN], ids=job.request.ids[:tokens], payer=job if alone else None)

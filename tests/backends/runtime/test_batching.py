@@ -3,8 +3,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopwise.backends.runtime.batching import Plan, plan
-from flopwise.backends.runtime.radix import RadixTree, usable
+from flopwise.backends.runtime.batching import Plan, plan, servable
+from flopwise.backends.runtime.radix import RadixTree
 from flopwise.ir.request import pack
 
 prompt = st.lists(st.integers(0, 2), min_size=1, max_size=9).map(tuple)
@@ -17,8 +17,7 @@ def computed(asked: list[tuple[int, ...]], held: list[tuple[int, ...]], block: i
     tree = RadixTree(block)
     for ids in held:
         tree.insert(ids)
-    keys = [usable(pack(ids), block) for ids in asked]
-    chosen = plan(keys, [tree.resident(key) for key in keys], block, least)
+    chosen = plan([pack(ids) for ids in asked], [tree.match(ids) for ids in asked], block, least)
     tokens = 0
     for shared in chosen.shared:
         prefix = asked[chosen.order[shared.first]][: shared.tokens]
@@ -82,7 +81,7 @@ def test_order_is_a_walk_of_the_tree(asked):
 def test_nested_prefixes_wait_for_their_outer_one():
     a, b, c = (1,) * 100, (2,) * 100, (3,) * 100
     asked = [a + b + (9,), a + b + (8,), a + c + (9,), a + c + (8,), (7,)]
-    chosen = plan([usable(pack(ids), 1) for ids in asked], [0] * 5, least=64)
+    chosen = plan([pack(ids) for ids in asked], [0] * 5, least=64)
     assert [(s.tokens, s.outer) for s in chosen.shared] == [(100, None), (200, 0), (200, 0)]
     assert [chosen.shared[w].tokens if w is not None else 0 for w in chosen.after] == [200, 200, 200, 200, 0]
 
@@ -90,7 +89,13 @@ def test_nested_prefixes_wait_for_their_outer_one():
 def test_plans_many_requests_in_seconds():
     rng = random.Random(5)
     base = tuple(rng.randrange(50_000) for _ in range(900))
-    keys = [usable(pack((*base, *(rng.randrange(50_000) for _ in range(20)))), 1) for _ in range(20_000)]
-    chosen = plan(keys, [0] * len(keys), least=64)
+    asked = [pack((*base, *(rng.randrange(50_000) for _ in range(20)))) for _ in range(20_000)]
+    chosen = plan(asked, [0] * len(asked), least=64)
     assert chosen.shared[0].tokens == 900
     assert set(chosen.after) >= {0}
+
+
+def test_a_cache_serves_whole_blocks_and_never_the_last_token():
+    ids = pack(tuple(range(64)))
+    assert [servable(ids, ids, block) for block in (1, 32)] == [63, 32]
+    assert [servable(ids, ids[: 4 * n], 32) for n in (0, 32, 33)] == [0, 0, 32]

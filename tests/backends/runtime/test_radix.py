@@ -4,7 +4,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopwise.backends.runtime.radix import RadixTree, common, usable
+from flopwise.backends.runtime.radix import RadixTree, common
 from flopwise.ir.request import pack
 
 prompts = st.lists(st.integers(0, 2), min_size=1, max_size=12).map(tuple)
@@ -81,12 +81,6 @@ def test_common_counts_equal_tokens(a, b, skip):
     assert common(pack(a), pack(b), 4 * skip) // 4 == shared(a[skip:], b, 1)
 
 
-def test_a_cache_serves_no_more_than_all_but_the_last_token():
-    ids = tuple(range(64))
-    assert len(usable(pack(ids), 32)) == 4 * 32
-    assert len(usable(pack(ids[:1]), 1)) == len(usable(b"", 4)) == 0
-
-
 def test_is_quick_among_many_prompts():
     rng = random.Random(3)
     draw = lambda n: tuple(rng.randrange(50_000) for _ in range(n))  # noqa: E731
@@ -121,3 +115,44 @@ def test_a_lookup_before_an_insert_changes_nothing(steps, block, capacity):
         looked_up.check_integrity()
         assert (looked_up.size, looked_up.distinct) == (plain.size, plain.distinct)
     assert [looked_up.resident(ids) for ids, _ in steps] == [plain.resident(ids) for ids, _ in steps]
+
+
+@given(st.lists(prompts, max_size=12), prompts, st.integers(0, 12), blocks, st.sampled_from([None, 14]))
+def test_forgets_what_goes_on_along_a_path_and_nothing_else(held, gone, keep, block, capacity):
+    tree = RadixTree(block, capacity)
+    for ids in held:
+        tree.insert(ids)
+    before, size = [tree.resident(ids) for ids in held], tree.size
+    dropped = tree.forget(gone, keep)
+    tree.check_integrity()
+    assert tree.size == size - dropped
+    whole = keep // block * block
+    for ids, tokens in zip(held, before, strict=True):
+        beyond = shared(ids, gone, block) > whole
+        assert tree.resident(ids) == (min(tokens, whole) if beyond else tokens)
+    for ids in held:  # and goes on as if it had never been there
+        tree.insert(ids)
+        tree.check_integrity()
+
+
+def test_forgets_nothing_that_was_inserted_later():
+    tree = RadixTree(capacity=100)
+    tree.insert((1, 2, 3, 4))
+    tree.insert((1, 2, 5, 6))
+    sent = tree.now
+    tree.insert((1, 2, 3, 4, 7))
+    assert tree.forget((1, 2, 5, 6), 1, sent) == 2
+    tree.check_integrity()
+    assert tree.resident((1, 2, 3, 4, 7)) == 5
+    assert tree.resident((1, 2, 5, 6)) == 2
+    assert tree.forget((1, 2, 9), 1) == 4
+    assert (tree.size, tree.resident((1, 2))) == (1, 1)
+
+
+def test_what_is_forgotten_again_and_again_leaves_nothing_behind():
+    tree = RadixTree(capacity=1000)
+    for i in range(500):
+        tree.insert((1, *range(i, i + 9)))
+        tree.forget((1,), 0)
+    tree.check_integrity()
+    assert (tree.size, len(tree._leaves)) == (0, 0)

@@ -517,7 +517,8 @@ def test_cancellations_faults_and_budgets_leave_nothing_behind(seed):
             assert isinstance(task.exception(), (BudgetError, EngineError, ValueError))
     dispatcher = s._dispatcher
     assert not (dispatcher.draws or dispatcher._heap or dispatcher.tasks or dispatcher._warming._prefixes)
-    assert (dispatcher.busy, s.meter.held) == (0, pytest.approx(0.0, abs=1e-9))
+    assert not dispatcher._warming._cold
+    assert (dispatcher.busy, dispatcher.room.taken, s.meter.held) == (0, 0, pytest.approx(0.0, abs=1e-9))
     assert cap is None or s.meter.spent <= cap
     assert engine.peak <= engine.capabilities.in_flight
     dispatcher.tree.check_integrity()
@@ -539,6 +540,8 @@ async def _storm(s, rng):
             await asyncio.sleep(0)
         if rng.random() < 0.2:
             rng.choice(tasks).cancel()
+        if rng.random() < 0.1:
+            s.engine.cache = RadixTree(s.engine.cache.block)  # all of it evicted
     async with asyncio.timeout(30):
         await asyncio.gather(*tasks, return_exceptions=True)
         await s.drain()
