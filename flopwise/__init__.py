@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .modules.critic import Critic
     from .modules.ensemble import Ensemble
     from .modules.open import demos, instruction, integer, real
-    from .modules.plan_and_solve import PlanAndSolve
+    from .modules.plan_and_solve import PlanAndSolve, PlanThenSolve
     from .modules.predict import Predict
     from .modules.program import Program, program, trace
     from .modules.program_of_thought import ProgramOfThought
@@ -66,7 +66,8 @@ _WHERE = {
     "Signature": "modules.signature", "Input": "modules.signature", "Output": "modules.signature",
     "Program": "modules.program", "program": "modules.program", "trace": "modules.program",
     "Module": "modules.base", "Predict": "modules.predict", "ChainOfThought": "modules.chain_of_thought",
-    "PlanAndSolve": "modules.plan_and_solve", "ProgramOfThought": "modules.program_of_thought",
+    "PlanAndSolve": "modules.plan_and_solve", "PlanThenSolve": "modules.plan_and_solve",
+    "ProgramOfThought": "modules.program_of_thought",
     "Critic": "modules.critic", "Verifier": "modules.verifier", "Ensemble": "modules.ensemble",
     "sample": "modules.combine", "vote": "modules.combine", "best": "modules.combine",
     "first_valid": "modules.combine", "choice": "modules.combine", "optional": "modules.combine",
@@ -108,6 +109,7 @@ __all__ = [
     "Pipeline",
     "PipelineFailure",
     "PlanAndSolve",
+    "PlanThenSolve",
     "Predict",
     "Program",
     "ProgramOfThought",

@@ -23,7 +23,7 @@ from flopwise.modules.control import loop, map_, op, when
 from flopwise.modules.critic import Critic
 from flopwise.modules.ensemble import Ensemble
 from flopwise.modules.open import instruction, integer, real
-from flopwise.modules.plan_and_solve import PlanAndSolve
+from flopwise.modules.plan_and_solve import PlanAndSolve, PlanThenSolve
 from flopwise.modules.predict import Predict
 from flopwise.modules.program import Program, trace
 from flopwise.modules.program_of_thought import ProgramOfThought
@@ -136,7 +136,22 @@ class Telling(Program):
         return vote(told)
 
 
-PROGRAMS: tuple[type[Program], ...] = (Solver, Committee, Refining, Cascade, Judged, Nested, Telling)
+class Talking(Program):
+    """A conversation of several turns, and samples in waves of such conversations."""
+
+    draft = choice(Predict(Solve), ChainOfThought(Solve, max_tokens=20), PlanThenSolve(Solve, max_tokens=20))
+    critic = Critic(Solve, max_tokens=12)
+    n = integer(1, 5)
+    wave = integer(2, 5)
+    stop = choice("decided", "beta", "window")
+
+    def forward(self, question: str) -> Solve:
+        mended = self.critic(self.draft(question=question))
+        voted = vote(sample(self.draft, n=self.n, wave=self.wave, stop=self.stop)(question=question))
+        return when(is_even(mended.answer), mended, voted)
+
+
+PROGRAMS: tuple[type[Program], ...] = (Solver, Committee, Refining, Cascade, Judged, Nested, Telling, Talking)
 
 
 class PretendSandbox:

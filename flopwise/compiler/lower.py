@@ -15,6 +15,7 @@ from ..ir.request import TokenIds
 from ..ir.target import Target
 from .bounds import Bounds, streams_of
 from .chat import leading_static, prompt_pieces
+from .dialogue import written_out
 from .lengths import Lengths
 
 
@@ -37,6 +38,7 @@ def lower(graph: Graph, target: Target, caps: Mapping[str, int] | None = None, c
             f"a FLOPs budget needs the model's cost, but {model.name!r} has none; "
             "declare it where the engine is made: flops_per_token=..."
         )
+    graph = written_out(graph, target.tokenizer)
     lengths = Lengths(graph, caps)
     _lower_prompts(graph, lengths, target)
     prompts = dict(lengths.prompts)

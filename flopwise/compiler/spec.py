@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import GraphError
+from ..ir.choices import Var
 from ..ir.graph import Graph, input_names
 from ..ir.nodes import (
     Call,
@@ -56,11 +57,15 @@ def _broken(path: str, node: Node, fault: str) -> None:
 def closed(graph: Graph, node: Node) -> str | None:
     """After specialise and expand_modules there is neither a call nor a choice nor an open value."""
     if isinstance(node.attrs, Call):
-        return None if not node.attrs.module.open() else "still has open choices"
+        names = ", ".join(v.name for v in node.attrs.module.open())
+        return f"still has open choices: {names}" if names else None
     if isinstance(node.attrs, Choice):
         return f"leaves choice {node.attrs.choice!r} open"
-    if isinstance(node.attrs, Loop) and not isinstance(node.attrs.trips, int):
-        return f"leaves choice {node.attrs.trips} open"
+    if isinstance(node.attrs, Loop):
+        waves = node.attrs.waves
+        numbers = (node.attrs.trips, *((waves.size, waves.rule) if waves else ()))
+        still_open = [v for v in numbers if isinstance(v, Var)]
+        return f"leaves choice {still_open[0]} open" if still_open else None
     return None
 
 
@@ -135,6 +140,18 @@ def regions_fit(graph: Graph, node: Node) -> str | None:
         return f"ends by {loop.until}, which is not carried"
     if isinstance(loop.trips, int) and loop.trips < 1:
         return f"has {loop.trips} trips; at least one is needed"
+    return _waves_fit(loop)
+
+
+def _waves_fit(loop: Loop) -> str | None:
+    """Only independent trips come in waves, of at least one."""
+    if loop.waves is None:
+        return None
+    if loop.mode != "repeat":
+        return f"draws the trips of a {loop.mode} in waves; only those of a repeat are independent"
+    least = 2 if loop.waves.rule == "window" else 1
+    if isinstance(loop.waves.size, int) and loop.waves.size < least:
+        return f"draws waves of {loop.waves.size}; at least {least} are needed for the rule {loop.waves.rule!r}"
     return None
 
 

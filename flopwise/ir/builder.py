@@ -27,18 +27,28 @@ from .nodes import (
     Score,
     Select,
     Type,
+    Waves,
 )
-from .prompt import Prompt, Ref
+from .prompt import Message, Prompt, Ref
 from .request import Decoding, Grammar
 from .schemas import Schema
 
 
 class Builder:
-    """Collects nodes in program order. A name is refused twice."""
+    """Collects nodes in program order. A name is refused twice.
 
-    def __init__(self, name: str = "", scope: str = "") -> None:
+    Args:
+        name: The graph's name.
+        scope: What stands before the names of its nodes.
+        turns: The conversation that a record of the graph around it came from; () where none is known.
+    """
+
+    def __init__(
+        self, name: str = "", scope: str = "", turns: Callable[[Ref], tuple[Message, ...]] = lambda record: ()
+    ) -> None:
         self.name = name
         self.scope = scope
+        self.turns = turns
         self.nodes: dict[str, Node] = {}
 
     @contextmanager
@@ -122,9 +132,10 @@ class Builder:
         type: Type,
         required: int = 1,
         until: Ref | None = None,
+        waves: Waves | None = None,
     ) -> Ref:
         """A region; `bind` gives each parameter its outer value, the item or the carried ones first."""
-        attrs = Loop(mode, body, tuple(bind), trips, required, until)
+        attrs = Loop(mode, body, tuple(bind), trips, required, until, waves)
         return self.add(Op.LOOP, name, attrs, tuple(bind.values()), type)
 
     def region(self, name: str, write: Callable[[Builder], tuple[Ref, ...]], schema: Schema) -> Graph:

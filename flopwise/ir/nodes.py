@@ -57,6 +57,10 @@ class Expandable(Protocol):
     """A module as the IR sees it: it has open values, takes a config, and expands to ops."""
 
     @property
+    def converses(self) -> bool:
+        """True where it has a use for the conversation that its record came from."""
+
+    @property
     def signature(self) -> Schema:
         """What goes in and comes out."""
 
@@ -183,6 +187,27 @@ class Host:
     fn: Callable[..., Any] | None = field(default=None, compare=False, hash=False)
 
 
+Rule = Literal["decided", "beta", "window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Waves:
+    """How a repeat draws where a vote may end it early: so many trips at once, and then a look at the votes.
+
+    Attributes:
+        size: Trips at once.
+        rule: "decided" where no further record can change the vote; "beta" also where the first answer is ahead of
+            the second for sure enough; "window" also where the last `size` records agree.
+        sure: The probability that "beta" asks for.
+        field: What is voted on; "" until a pass has found the vote.
+    """
+
+    size: int | Var
+    rule: Rule | Var = "decided"
+    sure: float = 0.95
+    field: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Loop:
     """A region: `body` run over `params` bound to the node's inputs.
@@ -193,6 +218,7 @@ class Loop:
         trips: Most trips.
         required: Trips that must happen whatever the fuel; further ones start only if the fuel covers them.
         until: In "while", the loop ends when this value of the carried parameters is true.
+        waves: In "repeat", the trips come in waves until a vote is settled; None for all at once.
     """
 
     mode: Literal["repeat", "map", "while"]
@@ -201,6 +227,7 @@ class Loop:
     trips: int | Var
     required: int = 1
     until: Ref | None = None
+    waves: Waves | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -90,13 +91,16 @@ def _node(data: dict[str, Any]) -> Node:
 
 def _attrs(op: Op, data: dict[str, Any]) -> Any:
     values = {"value": None, **data} if op is Op.CONST else dict(data)
-    readers = {"prompt": _prompt, "decoding": _decoding, "schema": _schema, "body": graph_from_json, "until": _ref}
-    for key, read in readers.items():
+    for key, read in _READERS.items():
         if key in values:
             values[key] = read(values[key])
     if "grammar" in values:
         values["grammar"] = Grammar(**values["grammar"])
     return _ATTRS[op](**{k: tuple(v) if isinstance(v, list) and op is not Op.CONST else v for k, v in values.items()})
+
+
+def _waves(data: dict[str, Any]) -> ops.Waves:
+    return ops.Waves(**data)
 
 
 def _ref(data: Any) -> Ref:
@@ -125,3 +129,13 @@ def _prompt(data: dict[str, Any]) -> Prompt:
 
 def _segments(data: list[Any]) -> tuple[Text | Slot, ...]:
     return tuple(Text(s) if isinstance(s, str) else Slot(**{**s["slot"], "ref": _ref(s["slot"]["ref"])}) for s in data)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "prompt": _prompt,
+    "decoding": _decoding,
+    "schema": _schema,
+    "body": graph_from_json,
+    "until": _ref,
+    "waves": _waves,
+}

@@ -20,6 +20,7 @@ from .nodes import (
     Parse,
     Reduce,
     Score,
+    Waves,
 )
 from .request import Decoding, Grammar
 
@@ -73,12 +74,17 @@ def _detail(node: Node) -> str:
             return f"read {', '.join(schema.output_names)} within {seconds:g} s"
         case Host(target, _, pure):
             return f"{target}{'' if pure else ' (impure)'}"
-        case Loop(mode, _, params, trips, required, until):
+        case Loop(mode, _, params, trips, required, until, waves):
             most = str(trips) if isinstance(trips, Var) else f"{trips}"
-            stop = f" until {until}" if until else ""
+            stop = f" until {until}" if until else _waves(waves) if waves else ""
             return f"{mode} at most {most} trips ({required} required){stop} with {', '.join(params)}"
         case _:
             return ""
+
+
+def _waves(w: Waves) -> str:
+    sure = f" {w.sure:g}" if w.rule == "beta" else ""
+    return f" in waves of {w.size} until {w.rule}{sure}{' by ' + w.field if w.field else ''}"
 
 
 def _decoding(d: Decoding) -> str:

@@ -57,6 +57,9 @@ class Module(Generic[S]):
     adds: ClassVar[tuple[str, ...]] = ()
     """Names of what the technique adds to the signature's fields: no field can have one of them."""
 
+    converses: ClassVar[bool] = False
+    """True where the technique has a use for the conversation that its record came from (`Builder.turns`)."""
+
     of: type[S] | str
     name: str = field(default="", kw_only=True)
     instruction: Any = field(default=None, kw_only=True)

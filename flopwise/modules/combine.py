@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, TypeVar, cast, get_args, overload
 
 from ..errors import TraceError
 from ..ir.builder import Builder
 from ..ir.choices import Categorical, Integer, Var
-from ..ir.nodes import Choice, Gather, Op, Type
+from ..ir.nodes import Choice, Gather, Op, Rule, Type, Waves
 from ..ir.prompt import Ref
-from .base import Module, S, labels_of, snake
+from .base import Module, S, is_number, labels_of, snake
 from .open import Open, one_of
 from .symbols import Symbol, Tracer, place, tracer, tracing
 
@@ -90,8 +90,6 @@ def choice(*options: Any, name: str = "") -> Any:
 
 def _unnamed(module: Module[Any], label: str) -> Module[Any]:
     """A branch without a name of its own, so that its choices stand under the decision's path and its label."""
-    from dataclasses import replace
-
     return replace(module, name="")
 
 
@@ -114,12 +112,14 @@ class Sampled(Generic[S]):
     temperature: Any
     name: str = ""
     required: int = field(default=1)
+    waves: Waves | None = None
 
     def named(self, path: str) -> Sampled[S]:
         """Itself, an attribute of a program, with its module and its choices named under the attribute."""
         named = self.module.named(path)
         base = self.name or f"{named.name}.sample"
-        return Sampled(named, _var(self.n, f"{base}.n"), _var(self.temperature, f"{base}.temperature"), self.name)
+        n, temperature = _var(self.n, f"{base}.n"), _var(self.temperature, f"{base}.temperature")
+        return Sampled(named, n, temperature, self.name, self.required, _named_waves(self.waves, base))
 
     def __call__(self, *records: Any, **inputs: Any) -> list[S]:
         """Trace the module once as the body of a region of n independent trips."""
@@ -130,7 +130,8 @@ class Sampled(Generic[S]):
         named = module.named(own if own or isinstance(module, Branches) else snake(module.kind))
         base = self.name or f"{named.name}.sample"
         n, temperature = (_var(v, f"{base}.{k}") for v, k in ((self.n, "n"), (self.temperature, "temperature")))
-        for var in (n, temperature):
+        waves = _named_waves(self.waves, base)
+        for var in (n, temperature, *((waves.size, waves.rule) if waves else ())):
             if isinstance(var, Var):
                 current.claim(f"?{var.name}", var)
         inner = Tracer(Builder(base), current)
@@ -143,7 +144,7 @@ class Sampled(Generic[S]):
         body = inner.builder.graph((out,), schema)
         kind = Type("record", schema, many=True)
         bind = inner.bindings(current)
-        ref = current.builder.loop(current.unique(base), "repeat", body, bind, n, kind, self.required)
+        ref = current.builder.loop(current.unique(base), "repeat", body, bind, n, kind, self.required, waves=waves)
         return cast("list[S]", Symbol(ref, kind, current))
 
 
@@ -151,22 +152,71 @@ def _var(value: Any, path: str) -> Any:
     return value.named(path) if isinstance(value, Open) else value
 
 
-def sample(module: Module[S], n: int, *, temperature: float = 0.7, name: str = "") -> Sampled[S]:
+def _named_waves(waves: Waves | None, base: str) -> Waves | None:
+    if waves is None:
+        return None
+    return replace(waves, size=_var(waves.size, f"{base}.wave"), rule=_var(waves.rule, f"{base}.stop"))
+
+
+def sample(
+    module: Module[S],
+    n: int,
+    *,
+    temperature: float = 0.7,
+    name: str = "",
+    wave: int | None = None,
+    stop: str = "decided",
+    sure: float = 0.95,
+) -> Sampled[S]:
     """Draw n records of a module independently (repeated sampling, Brown et al., 2024, arXiv:2407.21787).
 
     One sample is drawn greedily; a choice may go down to none. Under a cap per query, samples after the first are
     drawn only while what is left of the query's budget covers their static bound.
 
+    With `wave`, that many are drawn at a time, and no more once the vote over them is settled: what the rest would
+    have cost is not spent, though the static bound still counts it. This takes effect where `fw.vote` alone takes
+    the list and counts heads; what a judge weighs, or is used elsewhere too, is drawn all at once. A query waits
+    longer for its waves; a batch of queries does not.
+
+    Args:
+        module: What is drawn from.
+        n: Most records, or an `fw.integer(...)` choice.
+        temperature: What to draw with where the module sets none.
+        name: Name in a function program.
+        wave: Records at a time, or an `fw.integer(...)` choice; n or more means all at once.
+        stop: "decided" where the records left could not change the vote: the same answer as all n give. "beta"
+            also where the likeliest answer is ahead of the second with probability `sure` (Adaptive-Consistency,
+            Aggarwal et al., 2023, arXiv:2305.11860). "window" also where the last `wave` records agree
+            (Early-Stopping Self-Consistency, Li et al., 2024, arXiv:2401.10480). Or a choice of these.
+        sure: The probability that "beta" asks for.
+
     Raises:
-        TraceError: n is a number below 1, or a choice that goes below 0.
+        TraceError: n or wave is a number below 1, n a choice that goes below 0, a window is of one record, or stop
+            or sure is not one of these.
     """
-    chosen = isinstance(n, (Open, Var)) and isinstance(n.domain, Integer)
-    least = n.domain.low if chosen else n
-    if isinstance(least, bool) or not isinstance(least, int) or least < (0 if chosen else 1):
+    _check_count("n", n, 0 if isinstance(n, (Open, Var)) else 1)
+    if wave is None:
+        return Sampled(module, n, temperature, name)
+    rules = stop.domain.labels if isinstance(stop, (Open, Var)) and isinstance(stop.domain, Categorical) else (stop,)
+    if not set(rules) <= set(RULES):
+        raise TraceError(f"{place()}: sample: stop must be one of {list(RULES)}, but got {stop!r}")
+    _check_count("wave", wave, 2 if "window" in rules else 1)
+    if not is_number(sure) or not 0.5 <= sure < 1:
+        raise TraceError(f"{place()}: sample: `0.5 <= sure < 1` must hold, but got {sure!r}")
+    return Sampled(module, n, temperature, name, waves=Waves(wave, cast(Rule, stop), float(sure)))
+
+
+RULES: tuple[str, ...] = get_args(Rule)
+
+
+def _check_count(what: str, value: Any, least: int) -> None:
+    """Raise TraceError where neither a whole number nor a choice of one from `least` up."""
+    low = value.domain.low if isinstance(value, (Open, Var)) and isinstance(value.domain, Integer) else value
+    if isinstance(low, bool) or not isinstance(low, int) or low < least:
         raise TraceError(
-            f"{place()}: sample: a whole number `n >= 1`, or fw.integer(...) from 0 up, is needed, but got {n!r}"
+            f"{place()}: sample: a whole number `{what} >= {least}` or fw.integer({least}, ...) is needed, "
+            f"but got {value!r}"
         )
-    return Sampled(module, n, temperature, name)
 
 
 def vote(records: list[S], *more: list[S], field: str = "", name: str = "") -> S:

@@ -5,7 +5,7 @@ One round of Self-Refine's critique and revision (Madaan et al., 2023, arXiv:230
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ..ir.builder import Builder
@@ -24,7 +24,13 @@ _TEMPLATE = (
 
 @dataclass(frozen=True)
 class Critic(Judge[S]):
-    """One call names the faults of a record, the next turn of the same conversation rewrites its outputs.
+    """One turn names the faults of a record, the next turn of the same conversation rewrites its outputs.
+
+    The critique is a further turn of the conversation that the record came from, so that all of it is read from the
+    cache, where that is known: the record, or each of a list of samples that nothing else takes, comes straight from
+    a module with the same instruction that the model answered in words. The record of a vote, a loop's state or a
+    program that was run is shown in a prompt of its own, as is every record where `template` has blocks in place of
+    the module's: they write the whole prompt.
 
     Its record has the further fields `critique` and `reasoning`. Cost: two Generates of up to `max_tokens` and
     one of a few tokens; the later ones go on from the earlier ones' KV.
@@ -32,17 +38,27 @@ class Critic(Judge[S]):
     """
 
     adds: ClassVar[tuple[str, ...]] = ("record", "critique", "reasoning")
+    converses: ClassVar[bool] = True
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
-        """Critique, then a second turn that reasons and extracts the outputs anew."""
-        inputs.pop("record")
+        """Critique, then a further turn that reasons and extracts the outputs anew."""
+        record = inputs.pop("record")
         schema = self.signature
-        asked = " and ".join(f.label.lower() for f in schema.outputs)
-        prompt = Writer(schema, _TEMPLATE, self.template).prompt(inputs, (), asked=asked)
-        critique = b.generate("critique", prompt, self.decoding())
+        critique = b.generate("critique", self._request(b, record, inputs), self.decoding())
         again = Text(f"Now do the task anew and mend what was wrong. Think step by step, then give {wanted(schema)}.")
         revision = Prompt((Message("user", (again,)),), (), continues=critique)
         kept = {f.name: inputs[f.name] for f in schema.inputs}
         with b.within("revision"):
             extra = {**kept, "critique": critique.at("text")}
             return reason_then_extract(b, revision, schema, self.decoding(), extra)
+
+    def _request(self, b: Builder, record: Ref, inputs: dict[str, Ref]) -> Prompt:
+        """The prompt that asks for the critique: after what led to the record, only its outputs are shown again."""
+        schema = self.signature
+        writer, asked = Writer(schema, _TEMPLATE, self.template), " and ".join(f.label.lower() for f in schema.outputs)
+        alone = writer.prompt(inputs, (), asked=asked)
+        before = b.turns(record)
+        if self.template or not before or tuple(m for m in before if m.role == "system") != alone.messages[:-1]:
+            return alone
+        further = writer.prompt({name: inputs[name] for name in schema.output_names}, (), asked=asked)
+        return replace(further, messages=(*before, further.messages[-1]))

@@ -8,13 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..ir.builder import Builder
-from ..ir.grammars import longest_value, output_form
+from ..ir.grammars import output_form
+from ..ir.longest import longest_output
 from ..ir.prompt import Prompt, Ref, Text
 from ..ir.request import Decoding
 from ..ir.schemas import Schema
 
 ANSWER_TOKENS = 256
 SCALAR_TOKENS = 32
+MOST_TOKENS = 1024  # a type that could be longer is taken for one without a limit
 
 
 def marker(schema: Schema) -> str:
@@ -30,10 +32,11 @@ def lead(schema: Schema) -> str:
 
 
 def answer_tokens(schema: Schema) -> int:
-    """Most tokens the outputs may take in their form."""
-    if output_form(schema) != "scalar":
-        return ANSWER_TOKENS
-    return max(SCALAR_TOKENS, longest_value(schema.outputs[0].type) + 2)  # its space and its end
+    """Most tokens the outputs may take in their form: where their types limit their length, as many as they can."""
+    usual = SCALAR_TOKENS if output_form(schema) == "scalar" else ANSWER_TOKENS
+    longest = longest_output(schema)
+    # No token is shorter than a byte; one more ends the output.
+    return usual if longest is None or longest >= MOST_TOKENS else max(usual, longest + 1)
 
 
 def reason_then_extract(

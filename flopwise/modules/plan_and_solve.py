@@ -1,4 +1,4 @@
-"""PlanAndSolve: PS and PS+ prompting (Wang et al., 2023, arXiv:2305.04091)."""
+"""PlanAndSolve and PlanThenSolve: PS and PS+ (Wang et al., 2023, arXiv:2305.04091), in one call and in two."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 from ..errors import SignatureError
 from ..ir.builder import Builder
-from ..ir.prompt import Ref
+from ..ir.prompt import Message, Prompt, Ref, Slot, Text
 from .base import Module, S
 from .extract import lead, marker, reason_then_extract
 from .open import Open
+from .predict import wanted
 from .template import Writer
 
 # The trigger sentences are the method itself, so they stand as in the paper.
@@ -57,3 +58,30 @@ class PlanAndSolve(Module[S]):
         writer = Writer(schema, _TEMPLATE, self.template)
         prompt = writer.prompt(inputs, self.worked, trigger=TRIGGERS[self.style], marker=marker(schema) + lead(schema))
         return reason_then_extract(b, prompt, schema, self.decoding(), inputs)
+
+
+_PLAN_TEMPLATE = "{% block assistant %}{{ demo.plan }}{% endblock %}"
+_DEVISE = "Understand the problem and devise a plan to solve it. Do not carry it out yet."
+
+
+@dataclass(frozen=True)
+class PlanThenSolve(Module[S]):
+    """Plan-and-Solve in two calls: the model's first turn is the plan, its second carries it out.
+
+    Worked examples show plans. A template writes the first turn.
+    Its record has the further fields `plan` and `reasoning`. Cost: two Generates of up to `max_tokens` and one of a
+    few tokens; the later ones go on from the earlier ones' KV.
+    """
+
+    adds: ClassVar[tuple[str, ...]] = ("plan", "reasoning")
+
+    def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
+        """A Generate for the plan, a further turn that reasons by it, and a constrained end of that, parsed."""
+        schema = self.signature
+        writer = Writer(schema, _PLAN_TEMPLATE, self.template)
+        ask = writer.prompt(inputs, self.worked, technique=_DEVISE)
+        plan = b.generate("plan", ask, self.decoding())
+        said = Message("assistant", (*ask.prefill, Slot(plan.at("text"))))
+        then = Message("user", (Text(f"Now carry out the plan step by step, then give {wanted(schema)}."),))
+        extra = {**inputs, "plan": plan.at("text")}
+        return reason_then_extract(b, Prompt((*ask.messages, said, then)), schema, self.decoding(), extra)

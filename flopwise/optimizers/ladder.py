@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..compiler.stages import default_value
-from ..ir.choices import Categorical, ChoiceValue, DemoSet, Integer
+from ..ir.choices import Categorical, ChoiceValue, DemoSet, Integer, Var
+from ..ir.nodes import Loop
 from ..modules.combine import OFF
 from .space import NO_DEMOS, Space
 
@@ -28,16 +29,26 @@ def first_rungs(space: Space) -> Iterator[dict[str, ChoiceValue]]:
 
 
 def upper_rungs(space: Space, leaders: Sequence[Mapping[str, ChoiceValue]]) -> Iterator[dict[str, ChoiceValue]]:
-    """The leading configs with every count raised, to the middle of its range and to its end, then with each option."""
+    """The leading configs with every count raised, to the middle of its range and to its end, then with each option.
+
+    How many samples come at a time is no such count: more at a time spend more on the same vote.
+    """
+    kept = _wave_sizes(space)
     for level in ("middle", "high"):
         for leader in leaders:
-            raised = {k: _raised(space, k, v, level) for k, v in leader.items()}
+            raised = {k: v if k in kept else _raised(space, k, v, level) for k, v in leader.items()}
             if raised != dict(leader):
                 yield fill(space, raised, demos=False)
             if level == "middle":
                 for name in _options(space, raised):
                     on = {k: v for k, v in raised.items() if k != name}
                     yield fill(space, {**on, name: _labels(space, name)[1]}, demos=False)
+
+
+def _wave_sizes(space: Space) -> set[str]:
+    loops = [n.attrs for _, n in space.graph.walk() if isinstance(n.attrs, Loop)]
+    sizes = [loop.waves.size for loop in loops if loop.waves is not None]
+    return {size.name for size in sizes if isinstance(size, Var)}
 
 
 def _labels(space: Space, name: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from flopwise.ir.prompt import Message, Prompt, Ref, Segment, Slot, Text
 from flopwise.ir.request import Decoding, Grammar
 from flopwise.ir.schemas import STRING, Field, Schema
 from flopwise.modules.chain_of_thought import ChainOfThought
+from flopwise.modules.critic import Critic
 from flopwise.modules.predict import Predict
 from flopwise.modules.signature import Input, Output, Signature, schema_of
 
@@ -25,13 +26,14 @@ class Answer(Signature):
 
 
 SCHEMA = schema_of(Answer)
-MODULES = {"Predict": Predict, "ChainOfThought": ChainOfThought}
+MODULES = {"Predict": Predict, "ChainOfThought": ChainOfThought, "Critic": Critic}
 _NODE = re.compile(r"%(?P<name>\S+): (?P<type>\S+) = (?P<op>\w+)\((?P<inputs>[^)]*)\) ?(?P<detail>.*)")
 _GENERATE = re.compile(
     r"n=(?P<n>\d+) T=(?P<t>\S+)( top_p=\S+)? max=(?P<max>\d+)( stop=(?P<stop>\[.*?\]))?( as (?P<kind>\w+))? from .*"
 )
 _LOOP = re.compile(
     r"(?P<mode>\w+) at most (?P<trips>\d+) trips \((?P<required>\d+) required\)( until (?P<until>%\S+))?"
+    r"( in waves of (?P<wave>\d+) until (?P<rule>\w+)( (?P<sure>[\d.]+))?( by (?P<by>\w+))?)?"
     r" with (?P<with>.*)"
 )
 
@@ -144,15 +146,23 @@ def _prompt(below: list[str], refs: str, before: list[Node]) -> Prompt:
     if not below:
         return Prompt((Message("user", tuple(Slot(r) for r in _refs(refs, before))),))
     turns: list[Message] = []
+    prefill: list[Segment] | None = None
+    continues = None
     for line in (line.removeprefix("| ").removeprefix("|") for line in below):
         head = re.fullmatch(r"\[(system|user|assistant)(, demo (\S+))?\]", line)
-        if head:
+        if line.startswith("(goes on from "):
+            continues = _ref(line.removeprefix("(goes on from ").removesuffix(")"), before)
+        elif line == "[assistant begins]":
+            prefill = []
+        elif prefill is not None:
+            prefill += _segments(line, before)
+        elif head:
             scope = "demos" if head[3] else "task" if head[1] == "system" else "input"
             turns.append(Message(head[1], (), scope, head[3] or ""))  # type: ignore[arg-type]
         else:
             last = turns[-1]
             turns[-1] = Message(last.role, (*last.segments, *_segments(line, before)), last.scope, last.demo)
-    return Prompt(tuple(turns))
+    return Prompt(tuple(turns), tuple(prefill or ()), continues)
 
 
 def _segments(text: str, before: list[Node]) -> tuple[Segment, ...]:
@@ -166,7 +176,11 @@ def _loop(detail: str, below: list[str]) -> ops.Loop:
     body = parse_graph("\n".join(below))
     until = _ref(found["until"], list(body.nodes)) if found["until"] else None
     params = tuple(found["with"].split(", ")) if found["with"] else ()
-    return ops.Loop(found["mode"], body, params, int(found["trips"]), int(found["required"]), until)  # type: ignore[arg-type]
+    trips, required = int(found["trips"]), int(found["required"])
+    waves = None
+    if found["wave"]:
+        waves = ops.Waves(int(found["wave"]), found["rule"], float(found["sure"] or 0.95), found["by"] or "")  # type: ignore[arg-type]
+    return ops.Loop(found["mode"], body, params, trips, required, until, waves)  # type: ignore[arg-type]
 
 
 def _refs(text: str, before: list[Node]) -> tuple[Ref, ...]:

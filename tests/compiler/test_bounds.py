@@ -130,7 +130,7 @@ def test_a_record_is_only_drawn_where_judging_it_is_covered_too() -> None:
         pipeline = ready(Judged(), sayings(part, 10), config, cap=free.least + part / 10 * (free.worst - free.least))
         run = pipeline.run(question="2+2?")
         nodes = [r.node for r in run.trace.requests]
-        drafts, critiques = nodes.count("draft.sample/draft.answer"), nodes.count("map.each/again.critique")
+        drafts, critiques = nodes.count("draft.sample/draft.answer"), nodes.count("draft.sample/again.critique")
         parsed = drafts - sum(f.node == "draft.sample/draft.record" for f in run.trace.failures)
         assert critiques == parsed  # each draft that could be read was mended
         assert run.trace.flops <= pipeline.plan.bound

@@ -16,7 +16,7 @@ from flopwise.compiler.stages import optimise
 from flopwise.errors import GraphError
 from flopwise.ir.choices import Categorical, Integer, Real, Var
 from flopwise.ir.graph import Graph
-from flopwise.ir.nodes import Choice, Node, Op, Pack, Type
+from flopwise.ir.nodes import Choice, Node, Op, Pack, Type, Waves
 from flopwise.ir.prompt import Message, Prompt, Ref, Text
 from flopwise.modules.base import Demo
 from flopwise.modules.predict import Predict
@@ -130,6 +130,10 @@ BROKEN: list[tuple[str, Graph, str]] = [
     ("a map of no list", changed("each", inputs=(Ref("b"), Ref("question"))), r"'each' .*maps over what is not a list"),
     ("ending by another value", changed("more", until=Ref("f")), r"'more' .*ends by %f"),
     ("no trips", changed("more", trips=0), r"'more' .*0 trips"),
+    ("waves of what is mapped", changed("each", waves=Waves(2)), r"'each' .*trips of a map in waves"),
+    ("waves of nothing", changed("each", mode="repeat", waves=Waves(0)), r"'each' .*waves of 0; at least 1"),
+    ("a window of one", changed("each", mode="repeat", waves=Waves(1, "window")), r"'each' .*waves of 1; at least 2"),
+    ("an open wave", changed("each", waves=Waves(Var("w", Integer(1, 2)))), r"'each' .*leaves choice \?w open"),
     (
         "an unknown field",
         changed("p", inputs=(Ref("s"), Ref("b", ("reply",)), Ref("b"))),
@@ -160,7 +164,10 @@ def test_packs_name_what_they_pack() -> None:
 
 
 GRAPHS = {program: trace(program()) for program in PROGRAMS}
-POOL = {i: Demo(i, {"question": f"{i}?", "answer": 1, "reasoning": "so", "program": "answer = 1"}) for i in "xyz"}
+POOL = {
+    i: Demo(i, {"question": f"{i}?", "answer": 1, "reasoning": "so", "plan": "add", "program": "answer = 1"})
+    for i in "xyz"
+}
 
 
 @settings(max_examples=150)
@@ -193,5 +200,5 @@ def test_a_config_that_leaves_something_open_names_it() -> None:
 
 
 def test_a_call_says_which_choices_are_open() -> None:
-    with pytest.raises(GraphError, match=r"'Predict' still has open choices: Predict.demos"):
+    with pytest.raises(GraphError, match=r"'Predict'.* still has open choices: Predict.demos"):
         optimise(trace(Predict(Solve)), {})

@@ -18,7 +18,7 @@ from flopwise.ir.schemas import type_name
 from flopwise.modules.chain_of_thought import ChainOfThought
 from flopwise.modules.critic import Critic
 from flopwise.modules.open import instruction, integer, real
-from flopwise.modules.plan_and_solve import PlanAndSolve
+from flopwise.modules.plan_and_solve import PlanAndSolve, PlanThenSolve
 from flopwise.modules.predict import Predict
 from flopwise.modules.program_of_thought import ProgramOfThought
 from flopwise.modules.records import make_record
@@ -231,6 +231,7 @@ def test_a_validator_that_raises_anything_is_a_failure_with_its_cause() -> None:
         (ChainOfThought, "question, reasoning -> answer: int", "reasoning"),
         (ChainOfThought, "question -> reasoning, answer: int", "reasoning"),
         (PlanAndSolve, "question, reasoning -> answer", "reasoning"),
+        (PlanThenSolve, "question -> plan", "plan"),
         (ProgramOfThought, "question, program -> answer", "program"),
         (Critic, "question, critique -> answer", "critique"),
         (Verifier, "record -> answer", "record"),

@@ -149,7 +149,7 @@ WRONG: list[tuple[str, Callable[[Any, Any], Any], type[Exception], str]] = [
         "gives one record",
     ),
     ("no samples", lambda p, q: sample(p.draft, n=0), TraceError, "n >= 1"),
-    ("choice of no samples", lambda p, q: sample(p.draft, n=integer(-1, 3)), TraceError, "from 0 up"),
+    ("choice of no samples", lambda p, q: sample(p.draft, n=integer(-1, 3)), TraceError, "n >= 0"),
     ("loop of nothing", lambda p, q: loop(lambda s: s, q, max_rounds=0), TraceError, "max_rounds >= 1"),
     (
         "loop to another record",

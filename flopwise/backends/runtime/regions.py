@@ -9,6 +9,7 @@ from ...ir.plan import Bound
 from ...ir.record import Failure
 from .steps import Step
 from .values import dig
+from .waves import settled
 
 if TYPE_CHECKING:
     from .executor import Executable, _Frame
@@ -27,15 +28,18 @@ async def run_region(executable: Executable, frame: _Frame, step: Step, loop: Lo
 async def _repeat(
     executable: Executable, frame: _Frame, step: Step, loop: Loop, values: list[Any], bound: Bound
 ) -> list[Any]:
-    """Independent trips in waves: the required ones, and then as many at once as the fuel covers."""
+    """Independent trips in waves: the required ones and as many at once as the wave has and the fuel covers."""
     assert isinstance(loop.trips, int)
-    fuel = frame.query.fuel
+    fuel, waves = frame.query.fuel, loop.waves
+    most = waves.size if waves is not None and isinstance(waves.size, int) else loop.trips
     results: list[Any] = []
     while len(results) < loop.trips:
         done = len(results)
+        if waves is not None and settled(waves, results, loop.trips - done):
+            break
         must = max(0, min(loop.required, loop.trips) - done)
         # What a further record will cost where it is judged later is held with the trip that makes it.
-        extra = fuel.affordable(bound.trip(1) + bound.carry, loop.trips - done - must)
+        extra = fuel.affordable(bound.trip(1) + bound.carry, max(0, min(most, loop.trips - done) - must))
         if must + extra == 0:
             break
         trips = [_trip(executable, frame, step, loop, values, done + i, loop.trips) for i in range(must + extra)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ...errors import GraphError
 from ...ir.builder import Builder
 from ...ir.graph import Graph
-from ...ir.nodes import Call, Node
-from ...ir.prompt import Ref
+from ...ir.nodes import Call, Generate, Node, Parse
+from ...ir.prompt import Message, Ref
+from ..dialogue import turns_of
 
 
 def expand_modules(graph: Graph) -> Graph:
@@ -26,25 +27,42 @@ def expand_modules(graph: Graph) -> Graph:
         GraphError: A call or a region still has open choices.
     """
     results: dict[str, Ref] = {}
-    nodes: list[Node] = []
+    nodes: dict[str, Node] = {}
 
     def swap(ref: Ref) -> Ref:
         while ref.node in results:
             ref = results[ref.node].at(*ref.path)
         return ref
 
+    def turns(record: Ref) -> tuple[Message, ...]:
+        return _conversation(swap(record), nodes)
+
     for node in graph.nodes:
         if isinstance(node.attrs, Call):
-            builder, results[node.name] = _expand(node, node.attrs)
-            nodes += builder.nodes.values()
+            builder = Builder(node.name, node.name, turns)
+            results[node.name] = _expand(node, node.attrs, builder)
+            nodes |= builder.nodes
         else:
-            nodes.append(node)
-    return graph.rebuild(nodes, swap).map_bodies(expand_modules)
+            nodes[node.name] = node
+    return graph.rebuild(nodes.values(), swap).map_bodies(expand_modules)
 
 
-def _expand(node: Node, call: Call) -> tuple[Builder, Ref]:
+def _expand(node: Node, call: Call, builder: Builder) -> Ref:
     still_open = call.module.open()
     if still_open:
         raise GraphError(f"node {node.name!r} still has open choices: {', '.join(v.name for v in still_open)}")
-    builder = Builder(node.name, node.name)
-    return builder, call.module.expand(builder, dict(zip(call.fields, node.inputs, strict=True)))
+    return call.module.expand(builder, dict(zip(call.fields, node.inputs, strict=True)))
+
+
+def _conversation(record: Ref, nodes: dict[str, Node]) -> tuple[Message, ...]:
+    """The turns that ended in a record: what was asked and said up to the generation that it was read out of.
+
+    () for a record with no such generation here: of a program's result, of a list, of another region.
+    """
+    parse = nodes.get(record.node)
+    if parse is None or record.path or not isinstance(parse.attrs, Parse):
+        return ()
+    source = nodes.get(parse.inputs[0].node)
+    if source is None or not isinstance(source.attrs, Generate) or source.type.many:
+        return ()
+    return turns_of(parse.inputs[0], lambda ref: nodes.get(ref.node))

@@ -19,7 +19,9 @@ def share_prefix(graph: Graph) -> Graph:
     """Order each prompt's turns: preamble, then demonstrations by how many prompts show them, then the input.
 
     Demonstrations shown by equally many prompts keep the order in which the program first shows them, so two
-    prompts with demonstrations in common begin with the same tokens.
+    prompts with demonstrations in common begin with the same tokens. In a search that order is the one its demo
+    sets have: the same for all configs, with what most sets have first (`optimizers.demos.nested`), so that two
+    configs with demonstrations in common begin alike too.
 
     Before:
         graph program(question):

@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import ConfigError
 from ...ir.choices import Categorical, Config, Var
 from ...ir.graph import Graph
-from ...ir.nodes import Call, Choice, Gather, Loop, Node, Op
+from ...ir.nodes import Call, Choice, Gather, Loop, Node, Op, Waves
 from ...ir.prompt import Ref
 from .drop_dead import drop_dead
 
@@ -74,11 +74,18 @@ def _assign_node(node: Node, config: Config, pool: dict[str, Any]) -> Node:
             trips = trips.resolve(config)
         if node.attrs.mode == "repeat" and trips == 0:  # choices inside it decide nothing
             return Node(Op.GATHER, node.name, Gather(), (), node.type)
-        body = _assign(node.attrs.body, config, pool)
+        body, waves = _assign(node.attrs.body, config, pool), _assign_waves(node.attrs.waves, config)
         if node.attrs.mode == "repeat" and trips == 1:
-            body = _greedy(body)
-        return replace(node, attrs=replace(node.attrs, trips=trips, body=drop_dead(body)))
+            body, waves = _greedy(body), None
+        return replace(node, attrs=replace(node.attrs, trips=trips, body=drop_dead(body), waves=waves))
     return node
+
+
+def _assign_waves(waves: Waves | None, config: Config) -> Waves | None:
+    if waves is None:
+        return None
+    known = {k: v for k in ("size", "rule") if isinstance(v := getattr(waves, k), Var) and v.name in config}
+    return replace(waves, **{k: v.resolve(config) for k, v in known.items()})
 
 
 def _greedy(graph: Graph) -> Graph:
@@ -125,4 +132,6 @@ def _settings(graph: Graph) -> Iterator[Var]:
         elif isinstance(node.attrs, Loop):
             if isinstance(node.attrs.trips, Var):
                 yield node.attrs.trips
+            waves = node.attrs.waves
+            yield from (v for v in (waves.size, waves.rule) if isinstance(v, Var)) if waves else ()
             yield from _settings(node.attrs.body)
