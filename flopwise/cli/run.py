@@ -42,7 +42,7 @@ def run(args: Namespace) -> int:
     found = read(Path(args.artifact))
     schema = found.graph.schema
     rows = read_input(args.input, schema) if args.input else read_rows(args.rows, schema)
-    with closing(make_engine(args.engine or _engine_of(found))) as engine, writer(args.output) as out:
+    with closing(make_engine(args.engine or engine_of(found))) as engine, writer(args.output) as out:
         pipeline = load(args.artifact, engine)
         try:
             if args.rows:
@@ -59,7 +59,7 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _engine_of(found: Loaded) -> str:
+def engine_of(found: Loaded) -> str:
     """The engine that an artifact was made for, where its name alone says which."""
     from ..errors import EngineError
 
