@@ -44,15 +44,17 @@ class Recording:
         """Tokens of the radix tree."""
         return sum(tokens for _, tokens in self.nodes)
 
-    def prompts(self, vocabulary: Sequence[int]) -> list[TokenIds]:
+    def prompts(self, vocabulary: Sequence[int], salt: int = 0) -> list[TokenIds]:
         """Token ids of each request: made up, but shared as far as the recorded ones were.
 
         Args:
             vocabulary: Ids to make them of; more than any node has children.
+            salt: Another one gives other ids, of which an engine's cache holds nothing.
         """
         import random
 
-        draw = random.Random(0)
+        draw = random.Random(salt)
+        vocabulary = draw.sample(vocabulary, len(vocabulary))
         texts: list[TokenIds] = []
         children: dict[int, int] = {}
         for parent, tokens in self.nodes:

@@ -18,10 +18,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from . import _prefix_sglang
 from ._data import SOURCES, Problem, problems
+from ._prefix_sglang import RECORDING
 from ._report import Report, Target
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from ._native import NativeBatch
 
 _SEED = 0
+_MODELS = {"openvino": "qwen2.5-coder-1.5b-instruct", "sglang": "smollm2-135m-instruct"}
 _PREFIX_TOKENS = 1240  # of the shots: with a question, prompts of some 1,310 tokens
 _WINDOWS = 60  # runs of consecutive problems among which the shots are looked for
 # (prompts, tokens of each) of prefills that show the engine's speed; the first one only wakes it up.
@@ -72,15 +76,24 @@ class Burst:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the benchmark."""
-    parser.add_argument("--model", default="qwen2.5-coder-1.5b-instruct", help="a model of the openvino engine")
+    parser.add_argument("--engine", choices=("openvino", "sglang"), default="openvino")
+    parser.add_argument("--model", help="a model of the engine (qwen2.5-coder-1.5b-instruct; smollm2-135m-instruct)")
     parser.add_argument("--prompts", type=int, default=40, help="prompts in a burst (40)")
     parser.add_argument("--shots", type=int, default=6, help="worked examples in each (6)")
     parser.add_argument("--rounds", type=int, default=2, help="bursts of each kind (2)")
     parser.add_argument("--questions", choices=SOURCES, default="gsm8k", help="where the problems come from")
+    parser.add_argument("--url", help="sglang: a server that runs, instead of one started on this processor")
+    parser.add_argument("--recording", type=Path, default=RECORDING, help="sglang: the search to replay")
+    parser.add_argument("--search-rounds", type=int, help="sglang: how many rounds of the search to replay (all)")
 
 
 def measure(options: argparse.Namespace) -> Report:
-    """Run both kinds of burst in turn."""
+    """Run the kinds of burst in turn, or replay a search."""
+    options.model = options.model or _MODELS[options.engine]
+    return _prefix_sglang.measure(options) if options.engine == "sglang" else _bursts(options)
+
+
+def _bursts(options: argparse.Namespace) -> Report:
     import flopwise as fw
 
     from ._native import NativeBatch
