@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from .nodes import Form
+from .number_patterns import NUMBER_BOUNDS, number_pattern
 from .request import Grammar
 from .schemas import Schema
-from .types import object_schema
+from .text_patterns import CHARACTER, TEXT_BOUNDS, text_pattern
+from .types import json_text, object_schema, render_value
 
 _MONTHS = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])"
 _LEAP_YEAR = "([12][0-9](0[48]|[2468][048]|[13579][26])|(12|16|20|24|28)00)"
 _DATE = f"([12][0-9]{{3}}-({_MONTHS})|{_LEAP_YEAR}-02-29)"
+_SECONDS = r"[0-9]{1,2}(\.[0-9]{1,6})?S"
+_CLOCK = f"T([0-9]{{1,2}}H([0-5]?[0-9]M)?({_SECONDS})?|[0-9]{{1,2}}M({_SECONDS})?|{_SECONDS})"
+_DURATION = f"-?P(([0-9]{{1,2}}Y([0-9]{{1,3}}D)?|[0-9]{{1,3}}D)({_CLOCK})?|{_CLOCK})"
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 _INTEGER = "-?(0|[1-9][0-9]{0,14})"
 _PATTERNS = {
@@ -27,13 +33,10 @@ _PATTERNS = {
     "date": _DATE,
     "date-time": f"{_DATE}T{_TIME}",
     "time": _TIME,
+    "duration": _DURATION,
+    "uuid": "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
 }
-# What a regular expression here does not say: such a type goes through JSON Schema.
-_BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"}
-_BOUNDS |= {"pattern", "minItems", "maxItems", "uniqueItems"}
-# Of the numeric escapes only those that JSON cannot do without: of all of them, half a pair could come out.
-_CHARACTER = r'([^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u00[0-9a-fA-F]{2})'
-_STRING = f'"{_CHARACTER}*"'
+_STRING = f'"{CHARACTER}*"'
 # A value of any type is bounded in depth and in items. Its texts are not: a count of characters inside counts of items
 # takes grammar engines half a minute to compile.
 _ANY_DEPTH, _ANY_ITEMS = 2, 8
@@ -43,11 +46,14 @@ def scalar_pattern(schema: dict[str, Any]) -> str | None:
     """The regular expression of a scalar type as plain text, or None where it needs JSON or free text."""
     values = closed_values(schema)
     if values:
-        return "(" + "|".join(_literal(_plain(v)) for v in values) + ")"
-    kind = schema.get("format") if schema.get("type") == "string" else schema.get("type")
-    if _BOUNDS & schema.keys() or not isinstance(kind, str):
-        return None
-    return _PATTERNS.get(kind)
+        texts = [render_value(v) for v in values]
+        return None if any("\0" in text for text in texts) else _one_of(texts)  # engines end a pattern at a NUL
+    kind = schema.get("type")
+    if kind in ("integer", "number") and NUMBER_BOUNDS & schema.keys():
+        return number_pattern(schema)
+    if kind == "string":
+        kind = None if TEXT_BOUNDS & schema.keys() else schema.get("format")
+    return _PATTERNS.get(kind) if isinstance(kind, str) else None
 
 
 def closed_values(schema: dict[str, Any]) -> tuple[Any, ...]:
@@ -57,11 +63,13 @@ def closed_values(schema: dict[str, Any]) -> tuple[Any, ...]:
 
 def longest_value(schema: dict[str, Any]) -> int:
     """Bytes of the longest value of a closed type, 0 for an open one: no tokenizer makes more tokens of it."""
-    return max((len(_plain(v).encode()) for v in closed_values(schema)), default=0)
+    return max((len(render_value(v).encode()) for v in closed_values(schema)), default=0)
 
 
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _one_of(texts: Iterable[str]) -> str:
+    """Any of the texts; an empty one stands as a question mark, since some engines read no empty alternative."""
+    written = [_literal(text) for text in texts]
+    return "(" + "|".join(filter(None, written)) + (")?" if "" in written and any(written) else ")")
 
 
 def _literal(text: str) -> str:
@@ -73,24 +81,23 @@ def json_pattern(schema: dict[str, Any]) -> str | None:
     """The regular expression of a type as JSON on one line, or None where only a JSON Schema says it."""
     values = closed_values(schema)
     if values:
-        return "(" + "|".join(_literal(json.dumps(v, ensure_ascii=False)) for v in values) + ")"
+        return _one_of(map(json_text, values))
     if "prefixItems" in schema:
         return _tuple(schema)
-    if _BOUNDS & schema.keys():
-        return None
     if not schema:
         return _any_value(_ANY_DEPTH)
-    if "anyOf" in schema:
-        return _joined([json_pattern(s) for s in schema["anyOf"]], "|")
+    if "anyOf" in schema or "oneOf" in schema:
+        return _joined([json_pattern(s) for s in schema.get("anyOf") or schema["oneOf"]], "|")
     kind = schema.get("type")
     if kind == "string":
-        named = _PATTERNS.get(schema.get("format", ""))
-        return f'"{named}"' if named else _STRING
+        named = scalar_pattern(schema)
+        return f'"{named}"' if named else text_pattern(schema)
     if kind == "array":
-        return _repeated("[", json_pattern(schema.get("items", {})), "]")
+        few, many = schema.get("minItems", 0), schema.get("maxItems")
+        return _repeated("[", json_pattern(schema.get("items", {})), "]", few, many)
     if kind == "object":
         return _object(schema)
-    return "null" if kind == "null" else _PATTERNS.get(str(kind))
+    return "null" if kind == "null" else scalar_pattern(schema)
 
 
 def _object(schema: dict[str, Any]) -> str | None:
@@ -99,8 +106,10 @@ def _object(schema: dict[str, Any]) -> str | None:
         inner = schema.get("additionalProperties")
         if not (isinstance(inner, dict) and inner):
             return _any_object(_ANY_DEPTH)
-        value = json_pattern(inner)
-        return _repeated("{", value and f"{_STRING}: {value}", "}")
+        key = json_pattern({"type": "string", **schema.get("propertyNames", {})})
+        pair = _joined([key, json_pattern(inner)], ": ")
+        few, many = schema.get("minProperties", 0), schema.get("maxProperties")
+        return _repeated("{", pair and pair[1:-1], "}", few, many)
     pairs = []
     for name, inner in fields.items():
         value = json_pattern(inner)
@@ -137,8 +146,13 @@ def _joined(parts: list[str | None], by: str) -> str | None:
     return None if None in parts else "(" + by.join(p for p in parts if p is not None) + ")"
 
 
-def _repeated(opens: str, item: str | None, closes: str) -> str | None:
-    return item and rf"\{opens}({item}(, {item})*)?\{closes}"
+def _repeated(opens: str, item: str | None, closes: str, few: int, many: int | None) -> str | None:
+    """A list from `few` to `many` items."""
+    if item is None:
+        return None
+    more = f"{{{max(few - 1, 0)},{'' if many is None else max(many - 1, 0)}}}"
+    inside = f"({item}(, {item}){'*' if more == '{0,}' else more})"
+    return rf"\{opens}{inside if few else inside + '?'}\{closes}" if many != 0 else rf"\{opens}\{closes}"
 
 
 def output_form(schema: Schema) -> Form:
