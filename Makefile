@@ -1,7 +1,9 @@
 # Everything a checkout needs. `make setup` once (any target does it too); what is done already costs a second.
 #
 #   make setup        .venv, the sandbox's package, weights for the tests
-#   make test         every test (ARGS= goes to pytest)
+#   make test         every test: test-plain (ARGS= goes to its pytest), then test-sglang
+#   make test-sglang  those that start a real SGLang server on the CPU (ARGS= goes to pytest)
+#   make sglang-env   the environment they run in, 4 GB, built once (outside the tree, as weights are)
 #   make lint         ruff, formatting, types
 #   make demo         the demonstration on a real model (QUICK=1 for the short one)
 #   make bench-setup  .venv-bench: what benchmarks compare with (dspy, torch, transformers)
@@ -22,7 +24,8 @@ BENCH := .venv-bench
 TEST_MODEL := smollm2-135m-instruct
 DEMO_MODEL := qwen2.5-coder-1.5b-instruct
 CODE := flopwise tests benchmarks examples
-EXTRAS := openvino,pandas,dev,demo
+STAND_INS := flopwise/backends/engines/sglang/cpu
+EXTRAS := openvino,sglang,openai,pandas,dev,demo
 BENCH_EXTRAS := openvino,bench,demo
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -30,7 +33,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 # An environment is made again when what it was made from has changed.
 STAMP := installed-$(shell cksum < pyproject.toml | cut -d" " -f1)
 
-.PHONY: setup system weights test lint demo bench-setup clean
+.PHONY: setup system weights test test-plain test-sglang sglang-env lint demo bench-setup clean
 
 setup: weights
 	@echo "setup: done"
@@ -73,8 +76,21 @@ endef
 weights: system $(VENV)/$(STAMP)
 	$(call pull,$(TEST_MODEL))
 
-test: setup
+test: test-plain
+	@$(MAKE) test-sglang ARGS=
+
+test-plain: setup
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+sglang-env: setup
+	@$(VENV)/bin/flopwise sglang setup $(TEST_MODEL) >/dev/null || { \
+	  echo "test: SGLANG IS NOT SET UP, so nothing here was tested against a real server"; exit 1; }
+
+# All checkouts share the environment: it has no flopwise of its own, and gets this one by its path. What stands in
+# for SGLang's kernels is on the path, too, for the tests that run SGLang in their own process.
+test-sglang: sglang-env
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/$(STAND_INS) SGLANG_USE_CPU_ENGINE=1 HF_HUB_OFFLINE=1 \
+	  "$$($(VENV)/bin/flopwise sglang setup)" -m pytest tests/sglang $(ARGS)
 
 lint: $(VENV)/$(STAMP)
 	@$(VENV)/bin/ruff check $(CODE)

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import FlopwiseError
-from . import compile, lower, models, run, show
+from . import capacity, compile, lower, models, run, sglang, show
 
-COMMANDS = (compile, run, show, lower, models)
+COMMANDS = (compile, run, show, lower, models, sglang, capacity)
 INTERRUPTED = 130  # what a shell reports of a command that Ctrl-C ended
 
 

@@ -82,7 +82,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _heed_interrupts() -> None:
+def heed_interrupts() -> None:
     """A parent in the background leaves SIGINT ignored, and children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -98,7 +98,7 @@ def flopwise(project: Path) -> Run:
         command = [sys.executable, "-m", "flopwise", *words]
         return subprocess.run(
             command, cwd=project, env=kept | settings, input=input, capture_output=True, text=True, timeout=120,
-            preexec_fn=_heed_interrupts,
+            preexec_fn=heed_interrupts,
         )  # fmt: skip
 
     return run

@@ -13,10 +13,10 @@ from ...ir.flops import Cost, FlatCost, ModelShape, parse_flops
 from ...ir.request import Grammar
 from .gguf import GgufInfo
 from .openvino_wire import Draw
+from .tokenizer import ENDS
 from .weights import sha256_of
 
 BLOCK = 32  # tokens of a KV block on the CPU device
-_ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>", "<eos>", "</s>")
 _KV_PRECISION = "u8"
 
 
@@ -99,7 +99,7 @@ def native_config(draw: Draw, grammar: Grammar | None) -> Any:
 
 def end_ids(info: GgufInfo, eos: int) -> tuple[int, ...]:
     """Ids that end a turn: the model's own first, then the usual ones among its special tokens."""
-    return tuple(dict.fromkeys((eos, *(info.control[t] for t in _ENDS if t in info.control))))
+    return tuple(dict.fromkeys((eos, *(info.control[t] for t in ENDS if t in info.control))))
 
 
 def cache_capacity(gigabytes: int, shape: ModelShape) -> int:

@@ -6,11 +6,13 @@ import dataclasses
 import difflib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ...errors import EngineError, WeightsError
 from ._base import Engine
 from .weights import path_of, pull
+
+S = TypeVar("S")
 
 
 def engine(spec: str | Engine, **options: Any) -> Engine:
@@ -18,10 +20,14 @@ def engine(spec: str | Engine, **options: Any) -> Engine:
 
     Args:
         spec: Such as `"openvino:qwen2.5-coder-1.5b-instruct"` or `"openvino:/folder/model.gguf"`, or an engine.
-            For dry runs `"scripted:FILE.py:NAME"`, a script or a scripted engine of that file, which is run.
-        **options: `pull=True` fetches known weights that are missing; the others are the engine's settings
-            (of openvino: `cache_gb`, `batch_tokens`, `in_flight`, `device`, and `flops_per_token` to declare what
-            the model costs).
+            `"sglang:http://host:30000"` is a server, `"sglang:/folder"` a model that SGLang runs within this process,
+            `"openai:MODEL@http://host:30000/v1"` a model of any OpenAI-compatible server, and `"transformers:/folder"`
+            one that Transformers runs. For dry runs `"scripted:FILE.py:NAME"`, a script or a scripted engine of that
+            file, which is run.
+        **options: The engine's settings: the fields of `OpenVinoSettings`, `SGLangSettings`, `OpenAiSettings` or
+            `TransformersSettings`, `flops_per_token` among them to declare what the model costs. Of openvino also
+            `pull=True`, which fetches known weights that are missing; of sglang within this process also
+            `server_args`, for `sglang.Engine`.
 
     Raises:
         EngineError: The kind or an option is unknown, or the engine's package is not installed.
@@ -50,13 +56,36 @@ def _openvino(model: str, options: dict[str, Any]) -> Engine:
     from .openvino_native import OpenVinoSettings
 
     path = _weights(model, bool(options.pop("pull", False)))
-    known = [f.name for f in dataclasses.fields(OpenVinoSettings)]
-    for name in options:
-        if name not in known:
-            raise EngineError(
-                f"engine openvino: no option {name!r}; there are pull, {', '.join(known)}{_near(name, known)}"
-            )
-    return OpenVinoEngine(path, OpenVinoSettings(**options))
+    return OpenVinoEngine(path, _settings("openvino", OpenVinoSettings, options, "pull"))
+
+
+def _sglang(model: str, options: dict[str, Any]) -> Engine:
+    from .sglang.engine import SGLangEngine
+    from .sglang.settings import SGLangSettings
+
+    if "//" in model:
+        return SGLangEngine(model, _settings("sglang", SGLangSettings, options))
+    from .sglang.inprocess import InProcess
+
+    server_args = options.pop("server_args", {})
+    settings = _settings("sglang", SGLangSettings, options, "server_args")
+    return SGLangEngine(InProcess(model, server_args), settings)
+
+
+def _transformers(model: str, options: dict[str, Any]) -> Engine:
+    from .transformers_engine import TransformersEngine, TransformersSettings
+
+    return TransformersEngine(model, _settings("transformers", TransformersSettings, options))
+
+
+def _openai(model: str, options: dict[str, Any]) -> Engine:
+    from .openai_engine import OpenAiEngine
+    from .openai_settings import OpenAiSettings, split_spec
+
+    name, url = split_spec(model)
+    if url is not None:
+        options = {"base_url": url, **options}
+    return OpenAiEngine(name, _settings("openai", OpenAiSettings, options))
 
 
 def _scripted(model: str, options: dict[str, Any]) -> Engine:
@@ -65,6 +94,15 @@ def _scripted(model: str, options: dict[str, Any]) -> Engine:
     if options:
         raise EngineError(f"engine scripted: it has no options, but got {sorted(options)}")
     return scripted_engine(model)
+
+
+def _settings(kind: str, settings: Callable[..., S], options: dict[str, Any], *others: str) -> S:
+    """An engine's settings out of its options; `others` are options that are no settings."""
+    known = [*others, *(f.name for f in dataclasses.fields(settings))]  # type: ignore[arg-type]
+    for name in options:
+        if name not in known:
+            raise EngineError(f"engine {kind}: no option {name!r}; there are {', '.join(known)}{_near(name, known)}")
+    return settings(**options)
 
 
 def _weights(model: str, fetch: bool) -> Path:
@@ -81,5 +119,17 @@ def _near(name: str, names: Any) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-_KINDS: dict[str, Callable[[str, dict[str, Any]], Engine]] = {"openvino": _openvino, "scripted": _scripted}
-_EXAMPLES = {"openvino": "smollm2-135m-instruct", "scripted": "script.py:reply"}
+_KINDS: dict[str, Callable[[str, dict[str, Any]], Engine]] = {
+    "openvino": _openvino,
+    "sglang": _sglang,
+    "openai": _openai,
+    "transformers": _transformers,
+    "scripted": _scripted,
+}
+_EXAMPLES = {
+    "openvino": "smollm2-135m-instruct",
+    "sglang": "http://host:30000",
+    "openai": "MODEL@http://host:30000/v1",
+    "transformers": "smollm2-135m-instruct",
+    "scripted": "script.py:reply",
+}

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from .gguf import GgufInfo
 
+# How models usually end a turn.
+ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>", "<eos>", "</s>")
 # For base models: they know no turns, so plain labels have to do.
 PLAIN_TEMPLATE = """{{ bos_token }}{% for message in messages %}
 {%- if message['role'] == 'system' %}{{ message['content'] }}{{ '\\n\\n' }}

@@ -1,0 +1,1 @@
+"""SGLang: the engine over its native API, and what starts a server."""
