@@ -41,18 +41,17 @@ class Maths(fw.Signature):
 
 
 class MathsSolver(fw.Program):
-    """Drafts by one technique, as many as pay, a few by chain of thought beside them, and a vote."""
+    """Drafts by one technique, as many as pay, and a vote that ends once it is settled."""
 
-    draft = fw.choice(fw.Predict(Maths), fw.ChainOfThought(Maths), fw.ProgramOfThought(Maths, repairs=0))
+    draft = fw.choice(
+        fw.Predict(Maths), fw.ChainOfThought(Maths), fw.ProgramOfThought(Maths, max_tokens=192, repairs=0)
+    )
     n = fw.integer(1, 16, log=True)
-    beside = fw.ChainOfThought(Maths, max_tokens=320)
-    m = fw.integer(0, 2)
 
     def forward(self, question: str) -> Maths:
-        """Sample and vote."""
-        drafts = fw.sample(self.draft, n=self.n, temperature=0.6)(question=question)
-        others = fw.sample(self.beside, n=self.m, temperature=0.6)(question=question)
-        return fw.vote(drafts, others, field="answer")
+        """Sample in waves and vote."""
+        drafts = fw.sample(self.draft, n=self.n, temperature=0.6, wave=4, stop="beta")(question=question)
+        return fw.vote(drafts, field="answer")
 
 
 def _gsm8k() -> tuple[Rows, Rows, Rows]:

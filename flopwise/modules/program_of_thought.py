@@ -105,7 +105,13 @@ def _repair_prompt(program: Ref, result: Ref) -> Prompt:
 
 
 def program_request(schema: Schema) -> str:
-    """What the program must do, in words: assign each output to a variable of its name."""
+    """What the program must do, in words: assign each output to a variable of its name.
+
+    Comments and functions are what small models spend half their tokens on, and score no better for.
+    """
     wanted = " and ".join(f"`{f.name}` ({type_name(f.type)}{f', {f.desc}' if f.desc else ''})" for f in schema.outputs)
-    plural = "variables" if len(schema.outputs) > 1 else "variable"
-    return f"Write a short Python program that works this out step by step and assigns the {plural} {wanted}."
+    last = "lines assign" if len(schema.outputs) > 1 else "line assigns"
+    return (
+        "Solve this with a few lines of Python, no comments and no functions. "
+        f"Name each quantity; the last {last} {wanted}."
+    )

@@ -217,8 +217,9 @@ UNCHANGED = {
     },
     ProgramOfThought: {
         "ProgramOfThought.program": (
-            "<|im_start|>system\nSolve the maths problem.<|im_end|>\n<|im_start|>user\nWrite a short Python program "
-            "that works this out step by step and assigns the variable `answer` (integer, the final number).\n\n"
+            "<|im_start|>system\nSolve the maths problem.<|im_end|>\n<|im_start|>user\nSolve this with a few "
+            "lines of Python, no comments and no functions. Name each quantity; the last line assigns `answer` "
+            "(integer, the final number).\n\n"
             "Question: 2+2?<|im_end|>\n<|im_start|>assistant\n```python\n"
         ),
     },
