@@ -6,6 +6,8 @@ search that was killed takes the same decisions again, without asking anything t
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +23,8 @@ from .trials import Trials
 
 ALPHA = 0.1
 FIRST_BLOCK = 16
-WIDTH = 3  # configs that run a block at once: enough to keep an engine's batch full
+WIDTH = 3  # configs that run a block in one round
+OVERLAP = 2  # rounds under way at once: while the last answers of one come in, the next keeps the engine's batch full
 PRIOR_USE = 0.35  # share of its bound that a config is thought to take while none has run; the cap holds regardless
 LEADERS = 2  # configs whose counts the upper rungs raise
 
@@ -37,6 +40,19 @@ class Limits:
 
     configs: int = 48
     patience: int = 16
+
+
+@dataclass(frozen=True)
+class Round:
+    """Configs that run a block each, side by side.
+
+    Attributes:
+        units: Each config with the positions in dev's permutation that it meets.
+        running: Done once all of them have run.
+    """
+
+    units: Sequence[tuple[Entrant, range]]
+    running: asyncio.Future[None]
 
 
 class Race:
@@ -74,26 +90,50 @@ class Race:
         self.refused: dict[str, str] = {}
         self.leader: str | None = None
         self._since_leader = 0
+        self._rounds: deque[Round] = deque()
         self._rungs: Iterator[dict[str, ChoiceValue]] = first_rungs(space)
         self._climbed = False
 
     async def run(self) -> None:
         """Race until the budget, the configs or the patience are used up."""
         moment = 0
-        while True:
-            spent = self.spent(moment)
-            moment += 1
-            self._enter()
-            units = self._units(self.left(spent, self._dearest()))
-            if not units:
-                break
-            self.notify("; ".join(f"{self.label(e)} on {b.start + 1}-{b.stop}" for e, b in units))
-            try:
-                await self._run_units(units)
-            except BudgetError:
-                break
-            self._judge()
+        try:
+            while True:
+                spent = self.spent(moment)
+                moment += 1
+                self._enter()
+                units = self._units(self.left(spent, self._dearest()))
+                if units:
+                    self._rounds.append(Round(units, asyncio.ensure_future(self._run_units(units))))
+                    self.notify("; ".join(f"{self.label(e)} on {b.start + 1}-{b.stop}" for e, b in self._under_way()))
+                elif not self._rounds:
+                    break
+                if not units or len(self._rounds) == OVERLAP:
+                    await self._end_round()
+        except BudgetError:
+            pass
+        finally:
+            await self._stop()
         self._tell_rest()
+
+    async def _end_round(self) -> None:
+        """Wait for the oldest round and judge by it; until then its cells decide nothing, whenever they come in."""
+        oldest = self._rounds[0]
+        await oldest.running
+        self._rounds.popleft()
+        self._enter_cells(oldest)
+        self._judge()
+
+    async def _stop(self) -> None:
+        """End in the middle of blocks, as where the budget is spent: what was scored counts."""
+        for round_ in self._rounds:
+            round_.running.cancel()
+        await asyncio.gather(*(r.running for r in self._rounds), return_exceptions=True)
+        while self._rounds:
+            self._enter_cells(self._rounds.popleft())
+
+    def _under_way(self) -> list[tuple[Entrant, range]]:
+        return [unit for round_ in self._rounds for unit in round_.units]
 
     def label(self, entrant: Entrant) -> str:
         """A config in few words: its number in the order of entering."""
@@ -103,7 +143,12 @@ class Race:
 
     def _enter(self) -> None:
         """Let configs in while few are racing and few wait for their first block."""
-        while len(self._racing()) < 2 * WIDTH and len(self._fresh()) < WIDTH and self._may_enter():
+        busy = self._busy()
+        while (
+            len([e for e in self._racing() if e.key not in busy]) < 2 * WIDTH
+            and len([e for e in self._fresh() if e.key not in busy]) < WIDTH
+            and self._may_enter()
+        ):
             proposed = self._propose()
             if proposed is None:
                 return
@@ -152,18 +197,22 @@ class Race:
     def _units(self, left: float) -> list[tuple[Entrant, range]]:
         """What runs next: up to WIDTH configs with their next blocks, as far as the budget goes."""
         states = {s.key: s for s in (self._state(e) for e in self.entrants.values() if e.status != "dropped")}
+        left -= sum(states.pop(key).flops for key in self._busy() if key in states)
         units: list[tuple[Entrant, range]] = []
-        started = any(self.table.scores(key) for key in self.entrants)
+        started = bool(self._rounds) or any(self.table.scores(key) for key in self.entrants)
         while len(units) < WIDTH and (key := next_config(states.values())) is not None:
             state = states.pop(key)
             # What a first block takes is a guess, and the meter keeps the cap: something is tried in any case.
             if state.flops > left and (started or units):
-                if self._racing() and not units:
+                if self._racing() and not units and not self._rounds:
                     self.entrants[key].why = f"its next block may take {format_flops(state.flops)}, more than is left"
                 continue
             left -= state.flops
             units.append((self.entrants[key], next_block(self.ends, len(state.scores))))
         return units
+
+    def _busy(self) -> set[str]:
+        return {entrant.key for entrant, _ in self._under_way()}
 
     def _dearest(self) -> float:
         """Most FLOPs per query of any config that may win."""
@@ -184,12 +233,10 @@ class Race:
     async def _run_units(self, units: Sequence[tuple[Entrant, range]]) -> None:
         from ..backends.runtime.executor import gather_all
 
-        await gather_all([self._run_unit(entrant, block) for entrant, block in units])
+        await gather_all([self.evaluator.cells(e, "dev", [self.dev[i] for i in block]) for e, block in units])
 
-    async def _run_unit(self, entrant: Entrant, block: range) -> None:
-        try:
-            await self.evaluator.cells(entrant, "dev", [self.dev[i] for i in block])
-        finally:  # where the budget ends in the middle of a block, what was scored counts
+    def _enter_cells(self, ended: Round) -> None:
+        for entrant, block in ended.units:
             for i in block:
                 known = self.evaluator.store.get("dev", entrant.key, self.dev[i].id)
                 if known is not None:
