@@ -3,7 +3,7 @@
 #   make setup        .venv, the sandbox's package, weights for the tests
 #   make test         every test: test-plain (ARGS= goes to its pytest), then test-sglang
 #   make test-sglang  those that start a real SGLang server on the CPU (ARGS= goes to pytest)
-#   make sglang-env   the environment they run in, 4 GB, built once (outside the tree, as weights are)
+#   make sglang-env   the environment they run in, 3 GB, built once (outside the tree, as weights are)
 #   make lint         ruff, formatting, types
 #   make demo         the demonstration on a real model (QUICK=1 for the short one)
 #   make bench-setup  .venv-bench: what benchmarks compare with (dspy, torch, transformers)
@@ -89,7 +89,7 @@ sglang-env: setup
 # All checkouts share the environment: it has no flopwise of its own, and gets this one by its path. What stands in
 # for SGLang's kernels is on the path, too, for the tests that run SGLang in their own process.
 test-sglang: sglang-env
-	@PYTHONPATH=$(CURDIR):$(CURDIR)/$(STAND_INS) SGLANG_USE_CPU_ENGINE=1 HF_HUB_OFFLINE=1 \
+	@PYTHONUNBUFFERED=1 PYTHONPATH=$(CURDIR):$(CURDIR)/$(STAND_INS) SGLANG_USE_CPU_ENGINE=1 HF_HUB_OFFLINE=1 \
 	  "$$($(VENV)/bin/flopwise sglang setup)" -m pytest tests/sglang $(ARGS)
 
 lint: $(VENV)/$(STAMP)

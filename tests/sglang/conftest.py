@@ -63,7 +63,7 @@ def _read(request: urllib.request.Request) -> Any:
 
 def flush(server: Server) -> None:
     """Empty the cache, once the server is idle."""
-    post(server, "/flush_cache?timeout=60")
+    post(server, "/flush_cache?timeout=240")
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def test_nothing_is_left_where_the_launcher_is_killed() -> None:
         started = psutil.Process(launcher.pid).children(recursive=True)
         assert len(started) >= 4  # the guard, and the server's three
         launcher.kill()
-    _, alive = psutil.wait_procs(started, timeout=30)
+    _, alive = psutil.wait_procs(started, timeout=120)
     assert alive == []
 
 

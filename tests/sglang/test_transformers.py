@@ -86,7 +86,7 @@ def ids_of(seed: int, length: int) -> TokenIds:
 
 def all_at_once(*work: Any) -> list[Any]:
     async def together() -> list[Any]:
-        return await asyncio.wait_for(asyncio.gather(*work), 120)
+        return await asyncio.wait_for(asyncio.gather(*work), 300)
 
     return asyncio.run(together())
 

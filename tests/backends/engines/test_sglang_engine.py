@@ -22,7 +22,7 @@ from flopwise.backends.engines.sglang.client import HttpTransport
 from flopwise.backends.engines.sglang.engine import SGLangEngine
 from flopwise.backends.engines.sglang.loop import LoopThread
 from flopwise.backends.engines.sglang.settings import SGLangSettings
-from flopwise.backends.engines.sglang.transport import Lost, Refused
+from flopwise.backends.engines.sglang.transport import Lost, Refused, Said
 from flopwise.errors import EngineError, EngineUnavailable
 from flopwise.ir.flops import FlatCost
 from flopwise.ir.request import Decoding, GenerateRequest, Grammar, ScoreRequest
@@ -49,11 +49,11 @@ class Fake:
         self.asked = threading.Event()
         self.closed = 0
 
-    async def probe(self) -> Any:
+    async def probe(self) -> list[Said]:
         answer = self.probes.pop(0) if self.probes else None
         if answer is not None:
             raise answer
-        return self.server, self.model
+        return [Said(self.place, self.server, self.model)]
 
     async def open(self, width: int) -> None:
         self.width = width
@@ -208,6 +208,20 @@ def test_a_server_that_stays_away_is_given_up(make: Callable[..., SGLangEngine],
     with pytest.raises(EngineError, match=r"went away \(killed\).*reconnect_s=0\.05.*start it again") as raised:
         asyncio.run(engine.generate(ASK))
     assert not isinstance(raised.value, EngineUnavailable)
+    assert str(raised.value).startswith(f"request {fake.sent[0]['rid']} (3 prompt tokens")
+
+
+def test_each_who_waits_for_a_server_that_stays_away_is_told_of_its_own_request(
+    make: Callable[..., SGLangEngine], fake: Fake
+) -> None:
+    engine = make(reconnect_s=0.05)
+    fake.answers, fake.probes = [Lost("killed")] * 3, [Lost("refused")] * 50
+
+    async def several() -> list[Any]:
+        return await asyncio.gather(*(engine.generate(ASK) for _ in range(3)), return_exceptions=True)
+
+    named = {str(error).partition(" (")[0] for error in asyncio.run(several())}
+    assert named == {f"request {body['rid']}" for body in fake.sent} and len(named) == 3
 
 
 def test_another_model_in_its_place_is_never_asked(make: Callable[..., SGLangEngine], fake: Fake) -> None:
@@ -215,7 +229,7 @@ def test_another_model_in_its_place_is_never_asked(make: Callable[..., SGLangEng
     fake.answers = [Lost("killed")]
     fake.model = {**fake.model, "model_path": "/other"}
     for _ in range(2):
-        with pytest.raises(EngineError, match=r"came back as another.*/other"):
+        with pytest.raises(EngineError, match=r"^request \w+-\d+ \(3 prompt tokens.*came back as another.*/other"):
             asyncio.run(engine.generate(ASK))
     assert len(fake.sent) == 1
 
@@ -352,14 +366,45 @@ def test_over_http_a_broken_answer_is_a_loss_and_older_names_are_known() -> None
                 await client.generate({})
             with pytest.raises(Refused, match="404") as refused:
                 await client.abort("rid")
-            return await client.probe(), refused.value.status
+            (said,) = await client.probe()
+            return said.server, said.model, refused.value.status
         finally:
             await client.close()
             await runner.cleanup()
 
-    (server, model), status = asyncio.run(work())
+    server, model, status = asyncio.run(work())
     assert (server["path"], model["path"], status) == ("/get_server_info", "/get_model_info", 404)
     assert server["key"] == "Bearer k"
+
+
+def test_a_request_over_a_connection_that_was_just_closed_is_sent_over_another_one() -> None:
+    """As a server does that stood still: it finds its connections idle for too long, then reads what came over them."""
+    came: list[bytes] = []
+
+    async def shuts(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append((await reader.readuntil(b"}")).partition(b"{")[2])
+        if len(came) > closes:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n" + b'{"a": 1}')
+            await writer.drain()
+        writer.close()
+
+    async def work() -> Any:
+        listening = await asyncio.start_server(shuts, "127.0.0.1", 0)
+        client = HttpTransport(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+        try:
+            await client.open(2)
+            return await client.generate({"rid": "r"})
+        finally:
+            await client.close()
+            listening.close()
+
+    closes = 1
+    assert asyncio.run(work()) == {"a": 1} and came == [b'"rid": "r"}', b'"rid": "r+"}']
+    came.clear()
+    closes = 9
+    with pytest.raises(Lost):
+        asyncio.run(work())
+    assert len(came) == 2
 
 
 def test_a_loop_in_a_thread_ends_what_runs_in_it_and_refuses_more() -> None:

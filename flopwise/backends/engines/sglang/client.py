@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ....errors import EngineError
-from .transport import Json, Lost, Refused
+from .routed import BROKEN, SHUT_OUT, error_code, is_router, server_urls, those_that_answer
+from .transport import Json, Lost, Refused, Said
 
 if TYPE_CHECKING:
     import aiohttp
@@ -17,6 +19,10 @@ _IDLE_S = 4.0  # a server closes connections that were idle for 5 s; one that is
 _CONNECT_S = 10.0
 _PROBE_S = 60.0  # it answers between two steps of its model, which may be long ones
 _CONTROL = 16  # connections for all that must not queue behind generations
+
+
+class _Dropped(Lost):
+    """A connection was there, and was closed before the answer began."""
 
 
 class HttpTransport:
@@ -50,9 +56,13 @@ class HttpTransport:
         """What it leads to, for messages."""
         return f"the SGLang server at {self.url}"
 
-    async def probe(self) -> tuple[Json, Json]:
-        """What the server says of itself and of its model; raises Refused or Lost."""
-        return await self._get("server_info"), await self._get("model_info")
+    async def probe(self) -> list[Said]:
+        """What the server says of itself, or what each one does behind a router; raises Refused or Lost."""
+        server = await self._get(self.url, "server_info")
+        if not is_router(server):
+            return [Said(self.place, server, await self._get(self.url, "model_info"))]
+        urls = server_urls(await self._get(self.url, "workers"))
+        return those_that_answer(urls, await asyncio.gather(*map(self._said, urls), return_exceptions=True))
 
     async def open(self, width: int) -> None:
         """Keep up to `width` connections for generations."""
@@ -62,11 +72,16 @@ class HttpTransport:
     async def generate(self, body: Json) -> Json:
         """The reply to one request; raises Refused or Lost."""
         assert self._work is not None, "opened first"
-        return _object(await self._send(self._work, "POST", "generate", body))
+        url = f"{self.url}/generate"
+        try:
+            return _object(await self._send(self._work, "POST", url, body))
+        except _Dropped:  # a server that stood still for a while closes what was idle, with a request just come over it
+            again = {**body, "rid": f"{body['rid']}+"}  # SGLang refuses an id that it may still have
+            return _object(await self._send(self._work, "POST", url, again))
 
     async def abort(self, rid: str) -> None:
         """Have the server drop a request; raises Refused or Lost."""
-        await self._send(self._controls(), "POST", "abort_request", {"rid": rid})
+        await self._send(self._controls(), "POST", f"{self.url}/abort_request", {"rid": rid})
 
     async def close(self) -> None:
         """Close all connections."""
@@ -87,20 +102,24 @@ class HttpTransport:
             self._control = self._session(_CONTROL)
         return self._control
 
-    async def _get(self, name: str) -> Json:
+    async def _said(self, url: str) -> Said:
+        place = f"the SGLang server at {url}"
+        return Said(place, await self._get(url, "server_info"), await self._get(url, "model_info"))
+
+    async def _get(self, url: str, name: str) -> Json:
         try:
-            body = await self._send(self._controls(), "GET", name, total=_PROBE_S)
+            body = await self._send(self._controls(), "GET", f"{url}/{name}", total=_PROBE_S)
         except Refused as refused:
             if refused.status != 404:
                 raise
-            body = await self._send(self._controls(), "GET", f"get_{name}", total=_PROBE_S)  # routers' older name
+            body = await self._send(self._controls(), "GET", f"{url}/get_{name}", total=_PROBE_S)  # the older name
         return _object(body)
 
     async def _send(
         self,
         session: aiohttp.ClientSession,
         method: str,
-        path: str,
+        url: str,
         body: Json | None = None,
         total: float | None = None,
     ) -> bytes:
@@ -108,13 +127,24 @@ class HttpTransport:
 
         timeout = session.timeout if total is None else aiohttp.ClientTimeout(total=total)
         try:
-            async with session.request(method, f"{self.url}/{path}", json=body, timeout=timeout) as response:
+            async with session.request(method, url, json=body, timeout=timeout) as response:
                 answer = await response.read()
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError, TimeoutError) as error:
-            raise Lost(str(error) or type(error).__name__) from error
+            raise _lost(error) from error
         if response.status != 200:
-            raise Refused(response.status, message_of(answer))
+            code, message = error_code(answer), message_of(answer)
+            if code in BROKEN:
+                raise Lost(message)
+            raise Refused(response.status, message, code == SHUT_OUT)
         return answer
+
+
+def _lost(error: Exception) -> Lost:
+    import aiohttp
+
+    dropped = isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError))
+    kind = _Dropped if dropped and not isinstance(error, aiohttp.ClientConnectorError) else Lost
+    return kind(str(error) or type(error).__name__)
 
 
 def message_of(answer: bytes) -> str:

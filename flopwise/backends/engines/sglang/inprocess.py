@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ....errors import EngineError
-from .transport import Json, Refused
+from .transport import Json, Refused, Said
 
 # As `flopwise sglang launch` starts a server: requests that share a prefix run together, JSON has no idle whitespace.
 _DEFAULTS: Json = {"schedule_policy": "lpm", "constrained_json_disable_any_whitespace": True, "log_level": "error"}
@@ -52,14 +52,14 @@ class InProcess:
         """What it leads to, for messages."""
         return f"SGLang in this process ({self._folder})"
 
-    async def probe(self) -> tuple[Json, Json]:
+    async def probe(self) -> list[Said]:
         """What the engine says of itself and of its model."""
         states = await self._manager.get_internal_state()
         scheduler = self._engine._scheduler_init_result.scheduler_infos[0]
         server = {**self._manager.server_args.resolved_dict(), **scheduler, "internal_states": states}
         config = self._manager.model_config.hf_config
         model = {"tokenizer_path": server["tokenizer_path"], "model_type": getattr(config, "model_type", None)}
-        return {**server, "version": self._version}, {**self._engine.get_model_info(), **model}
+        return [Said(self.place, {**server, "version": self._version}, {**self._engine.get_model_info(), **model})]
 
     async def open(self, width: int) -> None:
         """Nothing has to be got ready."""

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 
 from ....errors import EngineError, EngineUnavailable
-from .probe import ServerInfo, read_info
+from .probe import ServerInfo
 from .replies import aborted, describe
+from .routed import read_infos
 from .settings import SGLangSettings
 from .transport import Json, Lost, Refused, Transport
 
@@ -31,6 +32,7 @@ class Link:
         self.restarts = 0  # how often the server was found started anew, its cache empty
         self._settings = settings
         self._info: ServerInfo | None = None  # as it was when last looked at
+        self._starts: set[str] = set()  # of all servers that were ever seen
         self._heard = 0.0  # time of the last answer
         self._broken: EngineError | None = None
         self._look: asyncio.Task[None] | None = None
@@ -43,14 +45,14 @@ class Link:
         """
         place = self.transport.place
         try:
-            info = read_info(*await self.transport.probe(), place)
+            info = read_infos(await self.transport.probe(), place)
         except Lost as lost:
             raise EngineError(
                 f"{place} does not answer ({lost}); start one with `flopwise sglang launch MODEL`, or check the URL"
             ) from lost
         except Refused as refused:
             raise self._refusal("the question what it serves", refused) from refused
-        self._info, self._heard = info, asyncio.get_running_loop().time()
+        self._know(info)
         await self.transport.open(self._settings.in_flight or info.in_flight)
         return info
 
@@ -64,9 +66,9 @@ class Link:
         clock = asyncio.get_running_loop().time
         try:
             if self._broken is None and clock() - self._heard > _SILENCE_S:
-                await self._see_who_is_there("it was silent")
+                await self._see_who_is_there(body, "it was silent")
             if self._broken is not None:
-                raise self._broken
+                raise EngineError(f"{describe(body)}: {self._broken}") from self._broken
             reply = await self._send(body)
         except asyncio.CancelledError:
             if self.closed:
@@ -75,7 +77,7 @@ class Link:
         except Refused as refused:
             raise self._refusal(describe(body), refused) from refused
         except Lost as lost:
-            await self._see_who_is_there(str(lost))
+            await self._see_who_is_there(body, str(lost))
             raise EngineUnavailable(
                 f"{describe(body)}: the connection to {self.transport.place} broke ({lost}) and is back; ask again"
             ) from lost
@@ -92,7 +94,7 @@ class Link:
         limit = self._settings.deadline_s
         try:
             async with asyncio.timeout(limit):
-                return await self.transport.generate(body)
+                return await self._generate(body)
         except TimeoutError as error:
             await self._abort(body)
             raise EngineError(
@@ -102,6 +104,18 @@ class Link:
         except asyncio.CancelledError:
             await self._abort(body)
             raise
+
+    async def _generate(self, body: Json) -> Json:
+        """Send; where a router lets no server have it for a while, send it again until one may."""
+        clock, pause = asyncio.get_running_loop().time, _Pause()
+        until = clock() + self._settings.reconnect_s
+        while True:
+            try:
+                return await self.transport.generate(body)
+            except Refused as refused:
+                if not refused.shut_out or clock() >= until:
+                    raise
+            await pause()
 
     async def _abort(self, body: Json) -> None:
         """Have the server stop working for nobody; where this fails it finds out by itself, seconds later."""
@@ -118,12 +132,15 @@ class Link:
         step = "change the request as the message says" if refused.status == 400 else "see the server's log"
         return EngineError(f"{what}: {place} refuses it ({refused.status}: {refused}); {step}")
 
-    async def _see_who_is_there(self, cause: str) -> None:
+    async def _see_who_is_there(self, body: Json, cause: str) -> None:
         """Wait until the server answers, all who have come to doubt it together, and make sure that it is the same."""
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(self._reconnect(cause))
             self._look.add_done_callback(_retrieve)
-        await asyncio.shield(self._look)
+        try:
+            await asyncio.shield(self._look)
+        except EngineError as error:
+            raise EngineError(f"{describe(body)}: {error}") from error
 
     async def _reconnect(self, cause: str) -> None:
         place, limit, before = self.transport.place, self._settings.reconnect_s, self._info
@@ -142,17 +159,31 @@ class Link:
                 "the first one again, or make a new engine for the second"
             )
             raise self._broken
-        self.restarts += info.started != before.started
+        self.restarts += not info.started <= self._starts  # behind a router, another one may merely be absent
+        self._know(info)
+
+    def _know(self, info: ServerInfo) -> None:
         self._info, self._heard = info, asyncio.get_running_loop().time()
+        self._starts |= info.started
 
     async def _answer(self) -> ServerInfo:
         """What the server says of itself, once it says something."""
-        wait = _FIRST_WAIT_S
+        pause = _Pause()
         while True:
             with contextlib.suppress(Lost, Refused):
-                return read_info(*await self.transport.probe(), self.transport.place)
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, _LONGEST_WAIT_S)
+                return read_infos(await self.transport.probe(), self.transport.place)
+            await pause()
+
+
+class _Pause:
+    """What lies between one try and the next: ever longer, up to a limit."""
+
+    def __init__(self) -> None:
+        self._seconds = _FIRST_WAIT_S
+
+    async def __call__(self) -> None:
+        await asyncio.sleep(self._seconds)
+        self._seconds = min(2 * self._seconds, _LONGEST_WAIT_S)
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -45,7 +45,7 @@ class ServerInfo:
         grammars: Kinds of grammar it enforces.
         caches: False where it was started without its prefix cache.
         seeded: True where equal requests draw equal samples unless each has a seed of its own.
-        started: What is not the same again after another start.
+        started: What is not the same again after another start, of each server.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ServerInfo:
     grammars: frozenset[GrammarKind]
     caches: bool
     seeded: bool
-    started: str
+    started: frozenset[str]
 
     @property
     def in_flight(self) -> int:
@@ -112,7 +112,7 @@ def _info(server: Json, model: Json) -> ServerInfo:
         grammars=frozenset(_GRAMMARS.get(backend, ())),
         caches=not server.get("disable_radix_cache"),
         seeded=bool(server.get("enable_deterministic_inference")),
-        started=str(server.get("startup_time", "")),
+        started=frozenset((str(server.get("startup_time", "")),)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 Json = dict[str, Any]
@@ -12,15 +13,32 @@ class Refused(Exception):
 
     Attributes:
         status: As in HTTP: 400 for a request that is wrong in itself, 503 for one that may succeed later.
+        shut_out: A router's word that it lets no server have the request until some time has passed.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, shut_out: bool = False) -> None:
         super().__init__(message)
         self.status = status
+        self.shut_out = shut_out
 
 
 class Lost(Exception):
     """The connection broke before the answer came, or there was nobody to connect to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a server says of itself.
+
+    Attributes:
+        place: Which one, for messages.
+        server: Its answer to `/server_info`.
+        model: Its answer to `/model_info`.
+    """
+
+    place: str
+    server: Json
+    model: Json
 
 
 class Transport(Protocol):
@@ -30,8 +48,8 @@ class Transport(Protocol):
     def place(self) -> str:
         """What it leads to, for messages: "the SGLang server at http://host:30000"."""
 
-    async def probe(self) -> tuple[Json, Json]:
-        """What the server says of itself and of its model; raises Refused or Lost."""
+    async def probe(self) -> list[Said]:
+        """What the server says of itself, or what each one does behind a router; raises Refused or Lost."""
 
     async def open(self, width: int) -> None:
         """Get ready for `width` requests at once."""
