@@ -5,6 +5,7 @@ They use only what grammar engines read alike: literals, classes, groups, altern
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
@@ -29,7 +30,10 @@ def _limits(schema: dict[str, Any], scale: int) -> tuple[int, int]:
     """Least and largest allowed value, as a whole number of `1 / scale`."""
 
     def scaled(key: str, rounding: str, step: int) -> list[int]:
-        limit = Decimal(str(schema.get(key, "nan"))) * scale
+        limit = Decimal(str(schema.get(key, "nan")))
+        if step and scale > 1:  # what is read is the nearest float, which must not be the limit itself
+            limit = Decimal(math.nextafter(float(limit), step * math.inf))
+        limit *= scale
         return [int(limit.to_integral_value(rounding)) + step] if limit.is_finite() else []
 
     largest = (_MOST + 1) * scale - 1

@@ -20,6 +20,7 @@ _PART = re.compile(
     |(?P<plain>[^\\\[\]{}()|?*+.^$"\x00-\x1f])""",
     re.VERBOSE,
 )
+_RANGE = re.compile(r"(\\?[^\\])-(\\?[^\\])", re.DOTALL)
 _CLASSES = {r"\d": "0-9", r"\w": "a-zA-Z0-9_"}
 
 
@@ -77,5 +78,26 @@ def _written(part: re.Match[str]) -> str:
             return f"[{_CLASSES[text]}]" if text in _CLASSES else text.replace(r"\-", "-").replace(r"\/", "/")
         case "class":
             inner = re.sub(r"\\[dw]", lambda m: _CLASSES[m.group()], text[1:-1])
-            return rf'[{inner}"\\\x00-\x1f]' if inner.startswith("^") else f"[{inner}]"
+            if not inner.startswith("^"):
+                return f"[{re.sub(_RANGE, _unquoted, inner)}]"
+            if re.search(r"\\[dw]", text):  # to pydantic these mean more than ASCII: only ASCII is let through
+                out = re.compile(f'[{inner[1:]}]|["\\\\]')
+                return f"[{''.join(_end(c) for c in range(0x20, 0x7F) if not out.match(chr(c)))}]"
+            inner = re.sub(r"(?<!\\)-$", r"\-", inner)  # or it would make a range with what follows
+            return rf'[{inner}"\\\x00-\x1f]'
     return text
+
+
+def _unquoted(span: re.Match[str]) -> str:
+    """A range of characters less the quote and the backslash, which JSON writes with escapes."""
+    first, last = (ord(end[-1]) for end in span.groups())
+    parts: list[tuple[int, int]] = []
+    for barred in (ord('"'), ord("\\")):
+        if first <= barred <= last:
+            parts, first = [*parts, (first, barred - 1)], barred + 1
+    parts = [(a, b) for a, b in [*parts, (first, last)] if a <= b]
+    return "".join(_end(a) if a == b else f"{_end(a)}-{_end(b)}" for a, b in parts)
+
+
+def _end(code: int) -> str:
+    return re.sub(r"([\[\]\\^.*+/-])", r"\\\1", chr(code))

@@ -33,7 +33,7 @@ def type_json(annotation: Any, place: str) -> str:
     from pydantic.errors import PydanticSchemaGenerationError
 
     try:
-        schema = TypeAdapter(annotation).json_schema()
+        schema = TypeAdapter(annotation).json_schema(schema_generator=_schemas())
         return canonical(_inline(schema, schema.get("$defs", {}), ()))
     except (PydanticSchemaGenerationError, PydanticUserError, TypeError, NameError) as error:
         raise SignatureError(
@@ -42,6 +42,19 @@ def type_json(annotation: Any, place: str) -> str:
         ) from error
     except RecursionError:
         raise SignatureError(f"{place}: a type that contains itself has no bounded form: {annotation!r}") from None
+
+
+@lru_cache(maxsize=1)
+def _schemas() -> Any:
+    """What writes schemas: of a Decimal the number only, since its other form, a text, has no bound."""
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Schemas(GenerateJsonSchema):
+        def decimal_schema(self, schema: Any) -> dict[str, Any]:
+            made = super().decimal_schema(schema)
+            return next((s for s in made.get("anyOf", ()) if s.get("type") == "number"), made)
+
+    return Schemas
 
 
 def _inline(schema: Any, defs: dict[str, Any], seen: tuple[str, ...]) -> Any:
@@ -105,7 +118,8 @@ def _array(schema: dict[str, Any]) -> Any:
     if "prefixItems" in schema:
         return tuple[tuple(annotation(s) for s in schema["prefixItems"])]  # type: ignore[misc]
     inner = annotation(schema.get("items", {}))
-    return _constrained(set[inner] if schema.get("uniqueItems") else list[inner], schema)  # type: ignore[valid-type]
+    hashable = schema.get("items", {}).get("type") not in (None, "array", "object")
+    return _constrained(set[inner] if schema.get("uniqueItems") and hashable else list[inner], schema)  # type: ignore[valid-type]
 
 
 def _object(schema: dict[str, Any]) -> Any:
@@ -117,6 +131,13 @@ def _object(schema: dict[str, Any]) -> Any:
     for name, inner in schema["properties"].items():
         kind = annotation(inner)
         fields[name] = (kind, ...) if name in required else (Optional[kind], None)  # noqa: UP045
+    if any(name.startswith("_") for name in fields):  # a model would take these for its own and drop them
+        from typing import NotRequired
+
+        from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+
+        kinds = {n: kind if n in required else NotRequired[kind] for n, (kind, _) in fields.items()}
+        return TypedDict("Record", kinds)  # type: ignore[operator]
     return _model("Record", fields)
 
 

@@ -46,6 +46,10 @@ class Dog(BaseModel):
     name: str = Field(max_length=8)
 
 
+class Hidden(BaseModel):
+    name: str = Field(alias="_id", max_length=4)
+
+
 Short = Annotated[str, Field(min_length=1, max_length=6)]
 BOUNDED: dict[str, Any] = {
     "short text": Annotated[str, Field(max_length=12)],
@@ -65,9 +69,19 @@ BOUNDED: dict[str, Any] = {
     "keys": Annotated[dict[Literal["a", "b"], bool], Field(max_length=2)],
     "either": Annotated[Cat | Dog, Field(discriminator="kind")],
     "tuple": tuple[int, Short, bool],
+    "decimal": Annotated[Decimal, Field(ge=0, le=1)],
+    "below a billion": Annotated[float, Field(ge=0, lt=1e9)],
+    "above a billion": Annotated[float, Field(gt=1e9)],
+    "private name": Hidden,
 }
 UNBOUNDED: dict[str, Any] = {
     "pattern": Annotated[str, Field(pattern=r"^[a-z]+$")],
+    "printable": Annotated[str, Field(pattern=r"^[ -~]{1,9}$")],
+    "sets": Annotated[set[frozenset[Literal["x", "y"]]], Field(max_length=2)],
+    "range over a backslash": Annotated[str, Field(pattern=r"^[A-z]+$")],
+    "no digit": Annotated[str, Field(pattern=r"^[^\d]+$")],
+    "no letter": Annotated[str, Field(pattern=r"^[^\w]+$")],
+    "neither": Annotated[str, Field(pattern=r"^[^a-]+$")],
     "list": list[int],
     "dict": dict[str, int],
     "at least": Annotated[list[bool], Field(min_length=2)],
@@ -180,6 +194,8 @@ def test_limits_that_exclude_each_other_and_too_many_multiples_have_no_pattern()
         (r"^[A-Z]{3}-\d{4}$", "ABC-1234", "ABC-123"),
         (r"^(?:\d{3}-)?\d{4}$", "123-4567", "123-45678"),
         (r"^[^,]{1,5}$", "a b.c", 'a"b'),
+        (r"^[^ -]+$", "a.b", "a-b"),
+        (r"^[\*-~]+$", "[]", "a\\"),
         (r"^\w+@\w+\.com$", "a_1@b.com", "a@b,com"),
         (r"a|b$", "b", "ab"),
         (r"^.{2}$", "é日", "é\n"),

@@ -115,9 +115,10 @@ class OpenAiClient:
             ) from error
         except openai.APIStatusError as error:
             raise self._refusal(what, error) from error
-        except openai.APIError as error:  # a reply that is no JSON, and the like
+        # A reply that is no JSON, is cut off, or is of another shape: the client looks at none of it before it reads.
+        except (openai.APIError, ValueError, TypeError, AttributeError) as error:
             raise EngineError(
-                f"{self.place} answered {what} in another protocol ({error.message:.{_SHOWN}}); base_url must be that "
+                f"{self.place} answered {what} in another protocol ({error!s:.{_SHOWN}}); base_url must be that "
                 "of an OpenAI-compatible server, and mostly ends in /v1"
             ) from error
 

@@ -183,7 +183,7 @@ def _served(model: str, models: Sequence[Json], place: str) -> Json:
 
 
 def _fingerprint(model: str, said: Json, dialect: Dialect, folder: HfFolder) -> str:
-    """Hash of what can be known of what samples depend on: names, and the tokenizer's bytes."""
-    tokenizer = hashlib.sha256((folder.path / "tokenizer.json").read_bytes()).hexdigest()
-    parts = ("openai", dialect.name, model, str(said.get("root") or ""), tokenizer)
+    """Hash of what can be known of what samples depend on: names, and the bytes of the model's folder."""
+    files = [hashlib.sha256((folder.path / f).read_bytes()).hexdigest() for f in ("config.json", "tokenizer.json")]
+    parts = ("openai", dialect.name, model, str(said.get("root") or ""), *files)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -53,6 +53,13 @@ class TransformersSettings:
     cache_tokens: int = 16384
     flops_per_token: float | str | None = None
 
+    def __post_init__(self) -> None:
+        least = {"in_flight": 1, "batch_tokens": 1, "prefill_tokens": 1, "cache_tokens": 0}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+                raise EngineError(f"engine transformers: {name} must be a whole number from {low} up, not {value!r}")
+
 
 class TransformersEngine:
     """A model in a thread of its own. All methods may be called concurrently from any event loop.

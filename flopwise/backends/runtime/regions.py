@@ -98,7 +98,7 @@ async def _trip(
     index = frame.index if rounds else frame.index * most + trip
     assert step.body is not None
     inner = Frame(frame.query, step.body, params, index, again=trip > 0 and not rounds)
-    inner.suffix = frame.suffix + (f"/{trip}" if rounds and trip else "")
+    inner.suffix = frame.suffix + (f"/{trip}" if rounds and (trip or frame.suffix) else "")
     if rounds:
         return [await executable._value(inner, out) for out in loop.body.outputs]
     return await executable.output(inner, step.body)

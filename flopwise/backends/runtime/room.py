@@ -35,7 +35,7 @@ class Room:
 
     def admits(self, job: Job) -> bool:
         """True where what the job adds fits beside what is taken."""
-        return self.taken + len(job.packed) // TOKEN - job.cached <= self.capacity
+        return not self._most or self.taken + len(job.packed) // TOKEN - job.cached <= self.capacity
 
     def enter(self, job: Job) -> None:
         """Take the room of a job that is sent."""

@@ -29,7 +29,7 @@ class Warming:
 
     def link(self, jobs: Sequence[Job]) -> list[Job]:
         """Set what each job waits for; return the jobs and the warm-ups they need, those first."""
-        if len(jobs) == 1 and not self._prefixes:
+        if self._tree.capacity == 0 or (len(jobs) == 1 and not self._prefixes):  # nothing would be kept
             return list(jobs)
         nearest = [self._nearest(job, self._tree.match(job.packed)) for job in jobs]
         prompts = [job.packed for job in jobs]
@@ -68,7 +68,8 @@ class Warming:
             job: The job; its `cached` is what the tree holds of it now.
             following: The next one in tree order.
         """
-        if len(job.packed) // TOKEN - job.cached <= self._least or job.waits >= MOST_WAITS:
+        few = len(job.packed) // TOKEN - job.cached <= self._least
+        if self._tree.capacity == 0 or few or job.waits >= MOST_WAITS:
             return None, False
         warm, new = self._nearest(job, job.cached)[1], False
         if warm is not None and warm.age > job.age:

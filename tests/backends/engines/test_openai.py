@@ -270,7 +270,14 @@ def test_a_used_up_quota_is_no_passing_fault(server: Server, connect: Connect) -
     assert type(raised.value) is EngineError
 
 
-@pytest.mark.parametrize("answer", [b"<html>hello</html>", {"hello": 1}, [1], {"choices": [{"text": "x"}]}])
+@pytest.mark.parametrize("models", [b"<html>hello</html>", {"detail": "no"}, b"{"])
+def test_what_is_no_list_of_models_is_said_to_be_none(server: Server, connect: Connect, models: Any) -> None:
+    server.models = models
+    with pytest.raises(EngineError, match="another protocol"):
+        connect()
+
+
+@pytest.mark.parametrize("answer", [b"<html>hello</html>", b'{"id": ', {"hello": 1}, [1], {"choices": [{"text": "x"}]}])
 def test_what_is_no_completion_is_said_to_be_none(server: Server, connect: Connect, answer: Any) -> None:
     server.answer = lambda body: (200, answer)
     with pytest.raises(EngineError, match=r"cannot be read|another protocol") as raised:

@@ -19,9 +19,10 @@ class FakeEngine:
         in_flight: int = 64,
         cost: Cost | None = None,
         output: int = 3,
+        cache_tokens: int = 10_000_000,
     ) -> None:
         self.model = ModelInfo("fake", "fake-1", 100_000, cost or FlatCost(1.0))
-        self.capabilities = Capabilities(frozenset(), reports, block, forks, in_flight, 10_000_000)
+        self.capabilities = Capabilities(frozenset(), reports, block, forks, in_flight, cache_tokens)
         self.cache = RadixTree(block)
         self.output = output
         self.computed = 0

@@ -413,6 +413,23 @@ def test_rounds_of_a_loop_draw_from_streams_of_their_own() -> None:
     assert {s.rpartition("/")[2] for s in used if "/" in s} == {"1", "2"}
 
 
+def test_rounds_of_a_loop_in_a_loop_draw_from_streams_of_their_own() -> None:
+    class Nest(Program):
+        draft = Predict(Solve, temperature=0.8)
+
+        def forward(self, question: str) -> Any:
+            def rounds(start: Any, name: str, step: Any) -> Any:
+                return loop(step, start, max_rounds=3, name=name)
+
+            again = lambda _: self.draft(question=question)  # noqa: E731
+            return rounds(self.draft(question=question), "outer", lambda o: rounds(o, "inner", again))
+
+    pipeline = ready(Nest(), "7")
+    pipeline.run(**Q)
+    asked = streams(pipeline)
+    assert len(asked) == len(set(asked)) == 10
+
+
 def test_at_temperature_0_the_same_is_asked_once() -> None:
     class Greedy(Program):
         draft = Predict(Solve)

@@ -54,6 +54,12 @@ def distinct(requests, block=1):
     return tree.distinct
 
 
+def test_an_engine_that_keeps_no_prefix_gets_all_at_once_and_no_warm_up():
+    engine = FakeEngine(cache_tokens=0)
+    together(scheduler(engine), *few_shot(40))
+    assert len(engine.asked) == engine.peak == 40
+
+
 @pytest.mark.parametrize("block", [1, 32])
 @pytest.mark.parametrize("reports", [False, True])
 def test_forty_prompts_compute_their_shared_prefix_once(block, reports):
