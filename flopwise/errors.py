@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 
 class FlopwiseError(Exception):
@@ -48,7 +48,18 @@ class BudgetError(FlopwiseError):
 
 
 class EngineError(FlopwiseError):
-    """An engine that cannot be made, has died, or refused a request."""
+    """An engine that cannot be made, has died, or refused a request.
+
+    Attributes:
+        worked: True where the engine may have computed the request in vain, as at a deadline: its bound is charged.
+    """
+
+    worked: bool = False
+
+    def in_vain(self) -> Self:
+        """The same error, of a request that the engine may have computed."""
+        self.worked = True
+        return self
 
 
 class EngineUnavailable(EngineError):

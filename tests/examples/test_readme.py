@@ -69,7 +69,7 @@ def commands() -> list[str]:
 def test_its_command_lines_are_understood(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Any] = []
     for module in cli.COMMANDS:
-        for name in ("run", "_list", "_pull", "_remove"):
+        for name in ("run", "_list", "_pull", "_remove", "_setup", "_launch"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, lambda args: ran.append(args) or 0)
     assert cli.main(shlex.split(command, comments=True)[1:]) == 0

@@ -107,7 +107,7 @@ class OpenAiClient:
             raise EngineUnavailable(
                 f"{self.place} did not answer {what} within {self._deadline_s:g} s; raise deadline_s, or ask for less "
                 "at once with in_flight"
-            ) from error
+            ).in_vain() from error
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             raise EngineUnavailable(

@@ -226,9 +226,11 @@ class Dispatcher:
             try:
                 reply = await self._ask(job)
                 break
-            except EngineUnavailable:
+            except EngineUnavailable as error:
                 if wait is None:
                     raise
+                if error.worked:
+                    self.ledger.lose(job)
             self.counts["retries"] += 1
             await asyncio.sleep(wait)
         self._take(job, reply)
@@ -277,7 +279,7 @@ class Dispatcher:
         """Give a job's place to others; where it failed, close its books and tell who waits."""
         self.busy -= job.width
         if error is not None:
-            self.ledger.cancel(job, sent)
+            self.ledger.cancel(job, sent or (isinstance(error, EngineError) and error.worked))
         self._give_up(job, error)
         if self._heap:
             self.dispatch()

@@ -71,6 +71,18 @@ class Ledger:
             _store(self.bank, job, account.rows)
         return account
 
+    def lose(self, job: Job) -> None:
+        """Charge a job whose answer never came its bound, and hold that once more for the next try.
+
+        Raises:
+            BudgetError: The cap does not cover another try.
+        """
+        self.meter.charge(job.held)
+        self.meter.release(job.held)
+        job.held = 0.0
+        if (error := self.hold(job)) is not None:
+            raise error
+
     def cancel(self, job: Job, sent: bool) -> None:
         """Close the books on a job that failed; one cut off while the engine worked is charged its bound."""
         if sent:

@@ -351,6 +351,23 @@ def test_passing_faults_are_retried_and_then_reported():
     assert (s.meter.held, s.meter.requests) == (0.0, 1)
 
 
+def test_what_an_engine_may_have_computed_in_vain_is_charged_and_keeps_to_the_cap():
+    late = [EngineUnavailable("late").in_vain() for _ in range(4)]
+    engine = FakeEngine()
+    engine.faults = late[:2]
+    s = scheduler(engine)
+    (outcome,) = together(s, request(range(9)))
+    bound, actual = s.meter.price(9, 0, (WARM.max_tokens,)), s.meter.price(9, 0, (outcome.samples[0].tokens,))
+    assert (s.meter.spent, s.meter.held) == (2 * bound + actual, 0.0)
+    engine.faults = late[:]
+    (error,) = together(s, request(range(20, 29)))
+    assert isinstance(error, EngineUnavailable) and s.meter.spent == 6 * bound + actual
+    engine.faults = late
+    capped = scheduler(engine, cap=2.5 * bound)
+    (error,) = together(capped, request(range(40, 49)))
+    assert isinstance(error, BudgetError) and (capped.meter.spent, capped.meter.held) == (2 * bound, 0.0)
+
+
 def test_a_failure_reaches_its_own_callers_only():
     engine = FakeEngine(in_flight=1)
     engine.faults = [EngineError("refused")]

@@ -100,7 +100,7 @@ class Link:
             raise EngineError(
                 f"{describe(body)}: {self.transport.place} has not answered within deadline_s={limit:g} seconds; raise "
                 "deadline_s, lower in_flight, or see what holds it up"
-            ) from error
+            ).in_vain() from error
         except asyncio.CancelledError:
             await self._abort(body)
             raise
