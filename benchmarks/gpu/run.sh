@@ -61,8 +61,10 @@ if ! "$python" -c 'import sglang' > "$results/import.log" 2>&1; then
   exit "$failed"
 fi
 
+# The batch is read off the metrics, which a server otherwise renews only every 40th step.
 "$python" -m flopwise sglang launch "$model" --port "$port" --log "$results/server.log" \
-  --timeout "${START:-300}" -- --max-running-requests "${RUNNING:-256}" > "$results/launch.log" 2>&1 &
+  --timeout "${START:-300}" -- --max-running-requests "${RUNNING:-256}" --decode-log-interval 1 \
+  > "$results/launch.log" 2>&1 &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
 until grep -q '^sglang:' "$results/launch.log"; do
