@@ -18,7 +18,7 @@ from flopwise.backends.runtime.bank import SampleBank
 from flopwise.ir.flops import format_flops
 from flopwise.ir.record import Failure
 from flopwise.optimizers.data import load
-from flopwise.optimizers.metrics import bound, score
+from flopwise.optimizers.scoring import bound, score
 from flopwise.optimizers.stats import interval, paired
 
 from ._report import Report, Target

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     )
     from .ir.record import Trace
     from .modules.base import Module
+    from .modules.branches import choice, optional
     from .modules.chain_of_thought import ChainOfThought
-    from .modules.combine import best, choice, first_valid, optional, sample, vote
     from .modules.control import loop, op, when
     from .modules.control import map_ as map
     from .modules.critic import Critic
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from .modules.predict import Predict
     from .modules.program import Program, program, trace
     from .modules.program_of_thought import ProgramOfThought
+    from .modules.reducers import best, first_valid, vote
+    from .modules.sampling import sample
     from .modules.signature import Input, Output, Signature
     from .modules.verifier import Verifier
     from .optimizers.budget import Budget
@@ -69,8 +71,8 @@ _WHERE = {
     "PlanAndSolve": "modules.plan_and_solve", "PlanThenSolve": "modules.plan_and_solve",
     "ProgramOfThought": "modules.program_of_thought",
     "Critic": "modules.critic", "Verifier": "modules.verifier", "Ensemble": "modules.ensemble",
-    "sample": "modules.combine", "vote": "modules.combine", "best": "modules.combine",
-    "first_valid": "modules.combine", "choice": "modules.combine", "optional": "modules.combine",
+    "sample": "modules.sampling", "vote": "modules.reducers", "best": "modules.reducers",
+    "first_valid": "modules.reducers", "choice": "modules.branches", "optional": "modules.branches",
     "integer": "modules.open", "real": "modules.open", "demos": "modules.open", "instruction": "modules.open",
     "op": "modules.control", "when": "modules.control", "loop": "modules.control", "map": "modules.control:map_",
     "Budget": "optimizers.budget", "compile": "optimizers.compile",

@@ -85,7 +85,7 @@ def lower(
     target = engine_of(engine)
     cap = _per_query(budget)
     graph = trace(program)
-    full = complete(graph, config or {})
+    full = complete(graph, {} if config is None else config)
     stages = optimise(graph, full)
     most = _caps(data, caps, graph.schema, target.tokenizer)
     plan = lower_graph(stages.result, target, most, cap)

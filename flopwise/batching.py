@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .errors import FlopwiseError, InputError, PipelineFailure
+from .ir.coercion import row_inputs
 from .ir.record import Failure, Trace
+from .ir.schemas import Field
 from .pipeline import Failed, Pipeline, run_sync
 
 if TYPE_CHECKING:
@@ -54,14 +56,14 @@ async def gather_rows(
     """
     _check_rows(rows)
     results: list[Any] = []
-    names = _input_names(pipeline)
+    fields = pipeline.plan.graph.schema.inputs
     source = iter(rows)
 
     async def work() -> None:
         for row in source:
             index = len(results)
             results.append(None)
-            results[index] = await _run_row(pipeline, row, names)
+            results[index] = await _run_row(pipeline, row, fields)
             if on_row is not None:
                 on_row(index, results[index])
 
@@ -104,10 +106,10 @@ async def _all(workers: list[Any]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _run_row(pipeline: Pipeline[Any, Any], row: Any, names: list[str]) -> Any:
+async def _run_row(pipeline: Pipeline[Any, Any], row: Any, fields: Sequence[Field]) -> Any:
     """A row's record; a refused input or a failed query is a row like any other."""
     try:
-        run = await pipeline.run(_inputs(row, names))
+        run = await pipeline.run(_inputs(row, fields))
         if isinstance(run.result, Failure):
             return Failed(run.result.reason, run.result.node, run.trace)
         return pipeline.record(run.result, run.trace)
@@ -117,14 +119,14 @@ async def _run_row(pipeline: Pipeline[Any, Any], row: Any, names: list[str]) -> 
         return Failed(str(error), "", error.trace if isinstance(error.trace, Trace) else Trace())
 
 
-def _inputs(row: Any, names: list[str]) -> dict[str, Any]:
-    """The inputs that a row has: other columns, labels among them, are passed over."""
-    fields = row if isinstance(row, Mapping) else getattr(row, "fields", None)
-    if not isinstance(fields, Mapping):
-        fields = getattr(row, "__dict__", None)
-    if not isinstance(fields, Mapping):
+def _inputs(row: Any, fields: Sequence[Field]) -> dict[str, Any]:
+    """The inputs that a row has, read as compiling reads them: other columns, labels among them, are passed over."""
+    values = row if isinstance(row, Mapping) else getattr(row, "fields", None)
+    if not isinstance(values, Mapping):
+        values = getattr(row, "__dict__", None)
+    if not isinstance(values, Mapping):
         raise InputError(f"a row must be a mapping of inputs, a record or an example, but got {row!r:.200}")
-    return {n: fields[n] for n in names if n in fields}
+    return row_inputs(fields, values)
 
 
 def _input_names(pipeline: Pipeline[Any, Any]) -> list[str]:

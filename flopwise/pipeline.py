@@ -8,14 +8,14 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from .errors import FlopwiseError, InputError, PipelineFailure
 from .ir.plan import Plan
 from .ir.record import Failure, Trace, Values
-from .modules.records import make_record
+from .modules.records import make_record, with_inputs
 
 if TYPE_CHECKING:
     from .backends.engines._base import Engine
@@ -139,10 +139,14 @@ class Pipeline(Generic[P, R]):
         return cast(R, self.record(run.result, run.trace))
 
     async def run(self, inputs: Mapping[str, Any], keep: frozenset[str] = frozenset()) -> Run:
-        """Run one query and return its values or failure with the trace; what the search calls."""
+        """Run one query and return its values, inputs among them, or its failure, with the trace."""
         if self._executable is None:
             self._executable = self._bind()
-        return await self._executable.run(inputs, keep)
+        run = await self._executable.run(inputs, keep)
+        if isinstance(run.result, Failure):
+            return run
+        whole = with_inputs(self._result, run.result, inputs)
+        return run if whole is run.result else replace(run, result=whole)
 
     def record(self, values: Values, trace: Trace) -> Any:
         """The typed record of a run's values."""

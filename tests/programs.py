@@ -17,8 +17,8 @@ from flopwise.compiler.lower import lower
 from flopwise.compiler.stages import complete, optimise
 from flopwise.ir.flops import Cost, FlatCost, ModelShape
 from flopwise.ir.plan import Plan
+from flopwise.modules.branches import choice, optional
 from flopwise.modules.chain_of_thought import ChainOfThought
-from flopwise.modules.combine import best, choice, optional, sample, vote
 from flopwise.modules.control import loop, map_, op, when
 from flopwise.modules.critic import Critic
 from flopwise.modules.ensemble import Ensemble
@@ -27,6 +27,8 @@ from flopwise.modules.plan_and_solve import PlanAndSolve, PlanThenSolve
 from flopwise.modules.predict import Predict
 from flopwise.modules.program import Program, trace
 from flopwise.modules.program_of_thought import ProgramOfThought
+from flopwise.modules.reducers import best, vote
+from flopwise.modules.sampling import sample
 from flopwise.modules.signature import Input, Output, Signature
 from flopwise.modules.verifier import Verifier
 

@@ -77,6 +77,9 @@ def test_a_config_is_completed_by_defaults_and_live_choices_only() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
+        (5, r"config: values of choices by name are needed, but got 5; write config=\{'draft': 'Predict'\}"),
+        ([("n", 1)], "config: values of choices by name"),
+        (0, "but got 0"),
         ({"drafts": "Predict"}, "has no choice 'drafts'"),
         ({"draft": "Prediction"}, "choice 'draft': one of"),
         ({"n": 5}, "choice 'n': a whole number from 1 to 4, but got 5"),
@@ -109,7 +112,9 @@ def test_the_budget_caps_each_query() -> None:
         fw.lower(Solver(), engine=engine(), budget="9 GFLOP")  # type: ignore[call-overload]
 
 
-def test_an_engine_may_be_a_text() -> None:
+def test_an_engine_is_an_instance_or_a_text() -> None:
+    with pytest.raises(fw.EngineError, match="an engine must be an instance, but ScriptedEngine is a class; make one"):
+        fw.lower(Solver(), engine=fw.ScriptedEngine)  # type: ignore[call-overload]
     with pytest.raises(fw.EngineError, match="engine 'nowhere:model'"):
         fw.lower(Solver(), engine="nowhere:model")
     with pytest.raises(fw.WeightsError):

@@ -26,22 +26,23 @@ how it is reckoned (tp GPUs make one server; docs/scale-out.md says more):
   servers       queries a day / 86,400 x peak, over a server's queries a second x utilization, rounded up
 """
 
-# (name, least, most) of every number; None for no limit.
-_LIMITS: tuple[tuple[str, float, float | None], ...] = (
-    ("queries", 1, None),
-    ("peak", 1, None),
-    ("requests", 1, None),
-    ("prompt_tokens", 1, None),
-    ("shared_tokens", 0, None),
-    ("output_tokens", 1, None),
+_TOKENS = 1e9  # of one request, and the most of what else is counted one by one; no plan has more
+# (name, least, most) of every number: within these no figure leaves the range of floats.
+_LIMITS: tuple[tuple[str, float, float], ...] = (
+    ("queries", 1, 1e15),
+    ("peak", 1, 1e6),
+    ("requests", 1, _TOKENS),
+    ("prompt_tokens", 1, _TOKENS),
+    ("shared_tokens", 0, _TOKENS),
+    ("output_tokens", 1, _TOKENS),
     ("turns", 1, 64),
-    ("turn_tokens", 1, None),
-    ("gap", 0, None),
-    ("prefixes", 1, None),
-    ("input_tokens", 1, None),
+    ("turn_tokens", 1, _TOKENS),
+    ("gap", 0, 1e9),
+    ("prefixes", 1, _TOKENS),
+    ("input_tokens", 1, _TOKENS),
     ("output_share", 0.001, 1),
     ("tp", 1, 64),
-    ("batch", 1, None),
+    ("batch", 1, _TOKENS),
     ("memory_share", 0.1, 1),
     ("compute_share", 0.01, 1),
     ("bandwidth_share", 0.01, 1),
@@ -136,10 +137,18 @@ def _check(args: Namespace) -> None:
 
     for name, least, most in _LIMITS:
         value, flag = getattr(args, name), f"--{name.replace('_', '-')}"
-        if value is not None and not least <= value <= (most or float("inf")):
-            up_to = f" to {most:g}" if most else " up"
-            raise InputError(f"{flag} {value:g}: a number from {least:g}{up_to} is needed")
+        if value is not None and not least <= value <= most:  # nan is in no range
+            raise InputError(
+                f"{flag} {_short(value)}: a number from {least:g} to {most:g} is needed; give one of these"
+            )
     if args.shared_tokens > args.prompt_tokens:
         raise InputError(
             f"--shared-tokens {args.shared_tokens}: they are a part of --prompt-tokens, which is {args.prompt_tokens}"
         )
+
+
+def _short(value: float) -> str:
+    try:
+        return f"{value:g}"
+    except OverflowError:  # a whole number that no float can hold
+        return f"{str(value)[:8]}..."

@@ -72,8 +72,8 @@ def _task(args: Namespace) -> dict[str, Any]:
     """The arguments of `fw.compile`, checked before a model is loaded."""
     from ..errors import BudgetError, DataError
     from ..optimizers.budget import Budget
-    from ..optimizers.metrics import named
     from ..optimizers.race import Limits
+    from ..optimizers.scoring import named
 
     for name in ("dev", "train", "holdout"):
         file = getattr(args, name)

@@ -11,6 +11,7 @@ from ..ir.flops import format_flops
 if TYPE_CHECKING:
     from rich.table import Table
 
+MOST_REASON = 240  # characters of a failure's reason
 _STYLES = {"won": "bold green", "dropped": "dim"}
 
 
@@ -18,6 +19,7 @@ def table_of_tried(report: Mapping[str, Any]) -> Table:
     """The configs that were tried, best first."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in ("#", "dev score [95%]", "n", "FLOPs/query"):
@@ -26,8 +28,18 @@ def table_of_tried(report: Mapping[str, Any]) -> Table:
     table.add_column("config", overflow="fold")
     for row in sorted(report["tried"], key=_rank):
         cells = (str(row["number"]), score_text(row["score"]), str(row["examples"]), flops_text(row["flops_per_query"]))
-        table.add_row(*cells, row["status"], config_text(row["config"]), style=_STYLES.get(row["status"]))
+        told = Text("\n".join(filter(None, (config_text(row["config"]), failure_text(row)))))  # brackets are no markup
+        table.add_row(*cells, row["status"], told, style=_STYLES.get(row["status"]))
     return table
+
+
+def failure_text(row: Mapping[str, Any]) -> str:
+    """On how many examples a config gave no record, and why most often; "" where it always gave one."""
+    if not row.get("failed"):  # reports of earlier versions do not say
+        return ""
+    reason = " ".join(row["failure"].split())
+    shown = reason if len(reason) <= MOST_REASON else f"{reason[: MOST_REASON - 3]}..."
+    return f"failed on {row['failed']} examples, most often: {shown}"
 
 
 def _rank(row: Mapping[str, Any]) -> tuple[bool, float, float]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import InputError
 from ..ir.schemas import Schema
+from .words import say
 
 
 def read_input(pairs: list[str], schema: Schema) -> list[dict[str, Any]]:
@@ -35,10 +39,10 @@ def read_rows(source: str, schema: Schema) -> list[dict[str, Any]]:
     """The rows of a file, or of JSONL on standard input where the source is "-".
 
     Raises:
-        DataError: The file cannot be read.
-        InputError: There is no row, or a line is no JSON object.
+        DataError: The file cannot be read, or a line is no JSON object.
+        InputError: There is no row.
     """
-    from ..optimizers.data import file_rows
+    from ..optimizers.data_files import file_rows
 
     rows = list(_stdin()) if source == "-" else [dict(row) for _, row in file_rows(Path(source))]
     if not rows:
@@ -47,39 +51,26 @@ def read_rows(source: str, schema: Schema) -> list[dict[str, Any]]:
 
 
 def _stdin() -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(sys.stdin, 1):
-        if line.strip():
-            yield _object(line, f"standard input, line {number}")
+    from ..optimizers.data_files import json_object
 
-
-def _object(line: str, place: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{place}: not JSON ({error}): {line.strip()[:80]!r}") from error
-    if not isinstance(row, dict):
-        raise InputError(f"{place}: a JSON object is needed, but got {line.strip()[:80]!r}")
-    return row
+        for number, line in enumerate(sys.stdin, 1):
+            if line.strip():
+                yield json_object(line, f"standard input, line {number}")
+    except UnicodeDecodeError as error:
+        raise InputError(f"standard input: it must be text in UTF-8, but is not: {error}") from error
 
 
 def _typed(row: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
-    """A text where another type is wanted is read as JSON, since CSV and the command line know texts only."""
+    """A row with its inputs as they are read for compiling; one that its type refuses stays, to fail as a row."""
+    from ..ir.coercion import row_value
+
     typed = {str(k): v for k, v in row.items()}
     for field in schema.inputs:
-        value = typed.get(field.name)
-        if isinstance(value, str) and not _takes_text(field.type):
-            try:
-                typed[field.name] = json.loads(value)
-            except ValueError:
-                continue  # the pipeline says what is wrong with it
+        if field.name in typed:
+            with suppress(InputError):  # the pipeline says what is wrong with it
+                typed[field.name] = row_value(field, typed[field.name])
     return typed
-
-
-def _takes_text(schema: Mapping[str, Any]) -> bool:
-    inner = schema.get("anyOf", schema.get("oneOf", ()))
-    values = schema.get("enum", (schema["const"],) if "const" in schema else ())
-    texts = any(isinstance(v, str) for v in values) or any(_takes_text(s) for s in inner)
-    return schema.get("type") == "string" or texts or not schema
 
 
 class Jsonl:
@@ -87,6 +78,7 @@ class Jsonl:
 
     def __init__(self, file: IO[str]) -> None:
         self.file = file
+        self.count = 0
 
     def put(self, row: Mapping[str, Any]) -> None:
         """Write a row."""
@@ -98,6 +90,7 @@ class Jsonl:
             text = json.dumps(plain)  # with escapes, which every stream can carry
         self.file.write(text + "\n")
         self.file.flush()
+        self.count += 1
 
     def close(self) -> None:
         """Nothing is left to write."""
@@ -109,6 +102,11 @@ class Csv:
     def __init__(self, file: IO[str]) -> None:
         self.file = file
         self.rows: list[Mapping[str, Any]] = []
+
+    @property
+    def count(self) -> int:
+        """How many rows it was given."""
+        return len(self.rows)
 
     def put(self, row: Mapping[str, Any]) -> None:
         """Keep a row."""
@@ -150,21 +148,61 @@ def check_ending(path: str | None) -> str:
 def writer(path: str | None) -> Iterator[Jsonl | Csv]:
     """What writes rows to a file by its ending, or as JSONL to standard output.
 
+    The file gets its new content once all is written, and none where no row is. Until then, and for good after a
+    fault or Ctrl-C, the rows are in a file beside it, `out.partial.jsonl` for `out.jsonl`; a message says so.
+
     Raises:
         InputError: The ending is neither .jsonl nor .csv, or the file cannot be written.
     """
     if path is None:
         yield Jsonl(sys.stdout)
         return
-    kind = _KINDS[check_ending(path)]
+    target = Path(path).resolve()  # behind a link stands the file that is meant
+    direct = target.is_fifo() or target.is_char_device()  # nothing is lost by writing at once
+    file = _opened(target, "w", path) if direct else _beside(target, path)
+    out = _KINDS[check_ending(path)](file)
+    try:
+        with file:
+            try:
+                yield out
+            finally:
+                out.close()
+        if out.count and not direct:
+            _put_in_place(Path(file.name), target, path)
+    except BaseException:
+        if out.count and not direct:
+            say(f"flopwise: rows answered until then: {out.count}, kept in {file.name}; {path} is as it was")
+        raise
+    finally:
+        if not out.count and not direct:
+            Path(file.name).unlink()
+
+
+def _beside(target: Path, path: str) -> IO[str]:
+    """A new file in the target's folder; of an earlier run that was broken off, its rows are left alone."""
+    if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
+        raise InputError(f"--output {path}: a file that may be written is needed, but it is none; name another one")
+    for number in count(1):
+        name = f"{target.stem}.partial{number if number > 1 else ''}{target.suffix}"
+        with suppress(FileExistsError):
+            return _opened(target.with_name(name), "x", path)
+    raise AssertionError("numbers do not end")
+
+
+def _opened(file: Path, mode: str, path: str) -> IO[str]:
     try:
         # A cell may hold half of a surrogate pair, which JSON can spell and UTF-8 cannot.
-        file = Path(path).open("w", encoding="utf-8", errors="backslashreplace", newline="")  # noqa: SIM115 (closed below)
+        return file.open(mode, encoding="utf-8", errors="backslashreplace", newline="")
+    except FileExistsError:
+        raise
     except OSError as error:
-        raise InputError(f"--output {path}: cannot be written: {error.strerror}") from error
-    with file:
-        out = kind(file)
-        try:
-            yield out
-        finally:
-            out.close()
+        raise InputError(f"--output {path}: cannot be written: {error.strerror}; name another file") from error
+
+
+def _put_in_place(partial: Path, target: Path, path: str) -> None:
+    try:
+        if target.exists():
+            shutil.copymode(target, partial)
+        os.replace(partial, target)
+    except OSError as error:
+        raise InputError(f"--output {path}: cannot be written: {error.strerror}; name another file") from error

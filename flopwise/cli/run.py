@@ -26,7 +26,9 @@ def add(commands: Commands) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--input", metavar="NAME=VALUE", action="append", help="an input of one query; once for each")
     what.add_argument("--rows", metavar="FILE", help="a query a row: .jsonl, .csv or .parquet, or - for JSONL on stdin")
-    parser.add_argument("-o", "--output", metavar="FILE", help=".jsonl or .csv instead of standard output")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help=".jsonl or .csv instead of standard output; replaced at the end"
+    )
     parser.add_argument("--trace", action="store_true", help="also what was asked and answered, with tokens and FLOPs")
 
 
@@ -85,7 +87,12 @@ def _many(pipeline: Pipeline[Any, Any], rows: list[dict[str, Any]], out: Any, tr
             out.put(_row(rows[written], now, pipeline, trace))
             written += 1
 
-    pipeline.batch(rows, on_row=end)
+    try:
+        pipeline.batch(rows, on_row=end)
+    except BaseException:  # Ctrl-C, too: what had ended by then is kept, though rows before it are missing
+        for index in sorted(ended):
+            out.put(_row(rows[index], ended[index], pipeline, trace))
+        raise
     if failed:
         say(f"flopwise: {failed} of {len(rows)} rows failed; their `error` says why")
     return 1 if failed else 0

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import ConfigError
 from ..ir.choices import Categorical, ChoiceValue, Config, DemoSet, Var
 from ..ir.graph import Graph
 from ..ir.text import graph_text
@@ -99,13 +100,27 @@ def default_value(var: Var) -> ChoiceValue:
 
 
 def complete(graph: Graph, partial: Config) -> dict[str, ChoiceValue]:
-    """A config with every choice that is live under it, the ones left out at their defaults."""
+    """A config with every choice that is live under it, the ones left out at their defaults.
+
+    Raises:
+        ConfigError: It is no mapping, or does not fit the graph's choices.
+    """
+    if not isinstance(partial, Mapping):
+        raise ConfigError(
+            f"config: values of choices by name are needed, but got {partial!r:.100}; "
+            f"write config={{{_example(graph)}}}"
+        )
     config = dict(partial)
     while True:
         still_open = open_values(specialise(graph, _known(graph, config)))
         if not still_open:
             return config
         config[still_open[0].name] = default_value(still_open[0])
+
+
+def _example(graph: Graph) -> str:
+    some = open_values(graph)
+    return f"{some[0].name!r}: {default_value(some[0])!r}" if some else ""
 
 
 def _known(graph: Graph, config: Config) -> Config:

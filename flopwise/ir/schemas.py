@@ -99,3 +99,4 @@ def type_name(schema: dict[str, Any]) -> str:
 
 
 STRING = canonical({"type": "string"})
+ANYTHING = canonical({})

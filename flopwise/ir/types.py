@@ -50,6 +50,12 @@ def _schemas() -> Any:
     from pydantic.json_schema import GenerateJsonSchema
 
     class Schemas(GenerateJsonSchema):
+        def default_schema(self, schema: Any) -> dict[str, Any]:
+            # What other factories make, such as the time, may differ from one trace to the next.
+            made = schema.get("default_factory")
+            known: Any = {**schema, "default": made()} if made in (list, dict, set) else schema
+            return super().default_schema(known)
+
         def decimal_schema(self, schema: Any) -> dict[str, Any]:
             made = super().decimal_schema(schema)
             return next((s for s in made.get("anyOf", ()) if s.get("type") == "number"), made)
@@ -58,7 +64,7 @@ def _schemas() -> Any:
 
 
 def _inline(schema: Any, defs: dict[str, Any], seen: tuple[str, ...]) -> Any:
-    """Replace references by what they refer to and leave out titles: one self-contained schema."""
+    """Replace references by what they refer to and leave out all but types and defaults: one self-contained schema."""
     if isinstance(schema, list):
         return [_inline(s, defs, seen) for s in schema]
     if not isinstance(schema, dict):
@@ -70,7 +76,10 @@ def _inline(schema: Any, defs: dict[str, Any], seen: tuple[str, ...]) -> Any:
         return _inline(defs[name], defs, (*seen, name))
     kept = {k: v for k, v in schema.items() if k != "$defs" and not (k in _NOISE and not isinstance(v, dict))}
     if "properties" in kept:
-        kept["properties"] = {k: _inline(v, defs, seen) for k, v in kept["properties"].items()}
+        kept["properties"] = {
+            k: _inline(v, defs, seen) | ({"default": v["default"]} if "default" in v else {})
+            for k, v in kept["properties"].items()
+        }
     return {k: v if k == "properties" else _inline(v, defs, seen) for k, v in kept.items()}
 
 
@@ -127,10 +136,10 @@ def _object(schema: dict[str, Any]) -> Any:
         inner = schema.get("additionalProperties")
         return dict[str, annotation(inner if isinstance(inner, dict) else {})]  # type: ignore[misc]
     required = set(schema.get("required", ()))
-    fields: dict[str, Any] = {}
-    for name, inner in schema["properties"].items():
-        kind = annotation(inner)
-        fields[name] = (kind, ...) if name in required else (Optional[kind], None)  # noqa: UP045
+    fields: dict[str, Any] = {
+        name: (annotation(inner), ...) if name in required else _defaulted(inner)
+        for name, inner in schema["properties"].items()
+    }
     if any(name.startswith("_") for name in fields):  # a model would take these for its own and drop them
         from typing import NotRequired
 
@@ -139,6 +148,21 @@ def _object(schema: dict[str, Any]) -> Any:
         kinds = {n: kind if n in required else NotRequired[kind] for n, (kind, _) in fields.items()}
         return TypedDict("Record", kinds)  # type: ignore[operator]
     return _model("Record", fields)
+
+
+def _defaulted(schema: dict[str, Any]) -> tuple[Any, Any]:
+    """A model's field that may be left out: its default is then read like a value, None where it has none."""
+    from pydantic import Field as Default
+    from pydantic import TypeAdapter, ValidationError
+
+    kind, default = annotation(schema), schema.get("default")
+    if default is None:
+        return Optional[kind], None  # noqa: UP045
+    try:
+        TypeAdapter(kind).validate_python(default)
+    except ValidationError:  # such as -1 for "none" where numbers are 0 and up: a class may say so
+        return kind, default
+    return kind, Default(default, validate_default=True)
 
 
 def _model(name: str, fields: dict[str, Any]) -> Any:
@@ -257,10 +281,21 @@ def jsonable(value: Any) -> Any:
 
 
 def object_schema(fields: tuple[Field, ...]) -> dict[str, Any]:
-    """The JSON Schema of an object with these fields, all required."""
+    """The JSON Schema of an object with these fields, all required and without defaults: what models write is whole."""
     return {
         "type": "object",
-        "properties": {f.name: f.type for f in fields},
+        "properties": {f.name: _without_defaults(f.type) for f in fields},
         "required": [f.name for f in fields],
         "additionalProperties": False,
     }
+
+
+def _without_defaults(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_defaults(s) for s in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {k: v if k in ("enum", "const") else _without_defaults(v) for k, v in schema.items() if k != "default"}
+    if "properties" in schema:  # a field may be called "default"
+        kept["properties"] = {k: _without_defaults(v) for k, v in schema["properties"].items()}
+    return kept

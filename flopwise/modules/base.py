@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from itertools import count
 from typing import Any, ClassVar, Generic, Self, cast
 
 from typing_extensions import TypeVar
 
-from ..errors import ConfigError, InputError, SignatureError, TraceError
+from ..errors import ConfigError, InputError, TraceError
 from ..ir.builder import Builder
-from ..ir.choices import Categorical, Config, DemoSet, Var
+from ..ir.choices import Config, DemoSet, Var
 from ..ir.nodes import Call, Op, Type
 from ..ir.prompt import Ref
 from ..ir.request import Decoding
 from ..ir.schemas import Schema
 from .open import Open, demos
+from .settings import check_settings
 from .signature import Signature, from_text, schema_of
 from .symbols import Symbol, as_ref, place, tracer
+from .worked import Demo as Demo
 
 # The record of a module: a signature given as text has no class, so its records are Any.
 S = TypeVar("S", default=Any)
-
-
-@dataclass(frozen=True)
-class Demo:
-    """A worked example for a prompt: values of inputs, of the module's own steps, and of outputs.
-
-    Attributes:
-        id: Stable id of the example it was made from and of how.
-        fields: Values by field name; `reasoning`, `program` and the like stand beside the signature's own.
-    """
-
-    id: str
-    fields: dict[str, Any] = field(hash=False)
 
 
 @dataclass(frozen=True)
@@ -47,7 +35,7 @@ class Module(Generic[S]):
         of: The signature, as a class or a text.
         name: Name of the module in a function program; in a class program its attribute names it.
         instruction: Replaces the signature's own; a text or an `fw.instruction(...)` choice.
-        demos: An `fw.demos(...)` choice, or worked examples as dicts of fields.
+        demos: An `fw.demos(...)` choice, or worked examples: dicts of inputs, outputs, and what the technique adds.
         temperature: 0 is greedy; None is greedy too, and lets `fw.sample` set it.
         max_tokens: Most tokens of each free-text generation.
         template: jinja2 blocks (`system`, `user`, `assistant`, `prefill`) in place of the module's own.
@@ -60,6 +48,12 @@ class Module(Generic[S]):
     converses: ClassVar[bool] = False
     """True where the technique has a use for the conversation that its record came from (`Builder.turns`)."""
 
+    explains: ClassVar[tuple[str, ...]] = ()
+    """Names of those of its own steps that worked examples show."""
+
+    answers: ClassVar[bool] = True
+    """True where worked examples show the outputs."""
+
     of: type[S] | str
     name: str = field(default="", kw_only=True)
     instruction: Any = field(default=None, kw_only=True)
@@ -70,39 +64,7 @@ class Module(Generic[S]):
     drawn_at: Any = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
-        schema = schema_of(cast("type[Signature] | str", self.of))
-        self._check_names(schema)
-        most = self.max_tokens
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-            raise SignatureError(f"{type(self).__name__}: `max_tokens >= 1` must hold, but got {most!r}")
-        check_temperature(type(self).__name__, self.temperature)
-        self._check_demos(schema)
-
-    def _check_names(self, schema: Schema) -> None:
-        for f in schema.inputs + schema.outputs:
-            if f.name in self.adds or (f.name == "self" and f in schema.inputs):
-                by = "the module adds that field to its record" if f.name in self.adds else "Python's methods use it"
-                raise SignatureError(
-                    f"{type(self).__name__}({schema.name}): a field cannot be named {f.name!r}, since {by}; "
-                    "rename the field"
-                )
-
-    def _check_demos(self, schema: Schema) -> None:
-        given, what = self.demos, f"{type(self).__name__}({schema.name})"
-        if given is None or (isinstance(given, (Open, Var)) and isinstance(given.domain, DemoSet)):
-            return
-        if not isinstance(given, (list, tuple)):
-            raise SignatureError(
-                f"{what}: demos must be a list of examples or fw.demos(...), but got {given!r:.100}; "
-                "write demos=[{...}] with values by field name"
-            )
-        known = [f.name for f in schema.inputs + schema.outputs] + list(self.adds)
-        for demo in given:
-            if not isinstance(demo, Demo) and not (isinstance(demo, Mapping) and set(known) & demo.keys()):
-                raise SignatureError(
-                    f"{what}: a demo must be a mapping with some of the fields {', '.join(known)}, but got "
-                    f"{demo!r:.100}; write demos=[{{{known[0]!r}: ...}}]"
-                )
+        check_settings(self, schema_of(cast("type[Signature] | str", self.of)))
 
     @property
     def signature(self) -> Schema:
@@ -222,21 +184,12 @@ class Module(Generic[S]):
         return ", ".join(differ)
 
 
-def is_number(value: Any) -> bool:
-    """True for a number that is no truth value."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def check_temperature(what: str, value: Any) -> None:
-    """Raise SignatureError where a module's temperature is neither a number from 0 to 10 nor a choice of one."""
-    if isinstance(value, (Open, Var)):
-        domain = value.domain
-        low, high = (0, math.inf) if isinstance(domain, (Categorical, DemoSet)) else (domain.low, domain.high)
-    else:
-        low = high = 0 if value is None else value
-    if not (is_number(low) and is_number(high) and low >= 0 and high <= 10):
-        raise SignatureError(
-            f"{what}: `0 <= temperature <= 10` must hold, but got {value!r}; give a number, fw.real(0, 1), or None"
+def check_module(what: str, module: Any) -> None:
+    """Raise TraceError where something else than a module stands in a module's place."""
+    if not isinstance(module, Module):
+        raise TraceError(
+            f"{place()}: {what}: a module is needed, but got {module!r:.100}; fw.sample stands around a module and "
+            "inside of none; a module is an instance, such as fw.Predict(Solve)"
         )
 
 

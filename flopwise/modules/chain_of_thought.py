@@ -23,6 +23,7 @@ class ChainOfThought(Module[S]):
     """
 
     adds: ClassVar[tuple[str, ...]] = ("reasoning",)
+    explains: ClassVar[tuple[str, ...]] = ("reasoning",)
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """A free Generate and a constrained one that goes on from it, parsed."""

@@ -11,11 +11,11 @@ from typing import Any, ParamSpec, TypeVar, cast
 from ..errors import TraceError
 from ..ir.builder import Builder
 from ..ir.nodes import Host, Op, Type
+from ..ir.prompt import Ref
 from ..ir.types import type_json
-from .combine import shape
 from .hints import hints_of
 from .judging import map_records
-from .symbols import Symbol, Tracer, as_ref, place, tracer, tracing
+from .symbols import Symbol, Tracer, as_ref, place, shape, tracer, tracing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -108,7 +108,7 @@ def loop(
         name: Name of the region.
 
     Raises:
-        TraceError: `max_rounds < 1`, or step returns a record of another signature.
+        TraceError: `max_rounds < 1`, step returns a record of another signature, or until no field of it.
     """
     if not isinstance(state, Symbol) or not isinstance(max_rounds, int) or max_rounds < 1:
         raise TraceError(f"{place()}: loop needs a symbol and `max_rounds >= 1`, but got {state!r}, {max_rounds!r}")
@@ -118,7 +118,7 @@ def loop(
         param = current.unique("state")
         before = Symbol(inner.builder.input(param, state._type), state._type, inner)
         after = step(cast(T, before))
-        stop = cast(Symbol, until(cast(T, before))) if until else None
+        stop = until(cast(T, before)) if until else None
         if not isinstance(after, Symbol):
             raise TraceError(f"{place()}: loop's step must return {state!r}'s signature, but returned {after!r}")
         out = inner.ref(after)
@@ -126,12 +126,21 @@ def loop(
         raise TraceError(f"{place()}: loop's step must return {state!r}'s signature, but returned {after!r}")
     body = inner.builder.graph((out,), state._type.schema)
     bind = {param: current.ref(state), **inner.bindings(current)}
-    until_ref = inner.ref(stop) if stop is not None else None
-    if until_ref is not None and until_ref.node != param:
-        raise TraceError(f"{place()}: loop's until must be a field of the state, but it is {until_ref}")
+    until_ref = _until(inner, stop, param) if until else None
     full = current.unique(name)
     ref = current.builder.loop(full, "while", body, bind, max_rounds, Type("tuple"), required=0, until=until_ref)
     return cast(T, Symbol(ref.at(0), state._type, current))
+
+
+def _until(inner: Tracer, stop: Any, param: str) -> Ref:
+    """What ends a loop, a field of its state; raises TraceError where it is anything else."""
+    ref = inner.ref(stop) if isinstance(stop, Symbol) else None
+    if ref is None or ref.node != param or not ref.path:
+        raise TraceError(
+            f"{place()}: loop's until must be a field of the state, but it is {stop!r}; give the signature an output "
+            "that says so, such as `done: bool`, and pick it: until=lambda s: s.done"
+        )
+    return ref
 
 
 def map_(fn: Callable[[S1], S2], items: list[S1], *, cap: int, name: str = "map") -> list[S2]:

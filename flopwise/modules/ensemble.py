@@ -7,9 +7,9 @@ from typing import Any, cast
 
 from ..errors import SignatureError, TraceError
 from ..ir.nodes import Gather, Op, Type
-from .base import Module, S
-from .combine import shape, vote
-from .symbols import Symbol, place, tracer
+from .base import Module, S, check_module
+from .reducers import vote
+from .symbols import Symbol, place, shape, tracer
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class VotingEnsemble(Module[S]):
         kind = Type("record", self.signature, many=True)
         ref = current.builder.add(Op.GATHER, name, Gather(weights, self.weights == "fit"), refs, kind)
         gathered: Any = Symbol(ref, kind, current)
-        voted: Any = vote(gathered, field=self.by, name=f"{named.name}.vote")
+        by = self.by or self.signature.outputs[0].name
+        voted: Any = vote(gathered, field=by, name=f"{named.name}.vote")
         return cast(Symbol, voted)
 
 
@@ -55,8 +56,11 @@ def Ensemble(*members: Module[S], by: str = "", weights: Any = None, name: str =
     Cost: the sum of the members'.
 
     Raises:
+        TraceError: A member is no module.
         SignatureError: Fewer than two members, or not one weight for each.
     """
+    for member in members:
+        check_module("Ensemble", member)
     if len(members) < 2:
         raise SignatureError(f"Ensemble: at least two members are needed, but got {len(members)}")
     if weights is not None and weights != "fit" and len(weights) != len(members):

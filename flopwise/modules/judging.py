@@ -21,6 +21,7 @@ class Judge(Module[S]):
     """A module over records of its signature. A list of records is judged one by one, side by side."""
 
     adds: ClassVar[tuple[str, ...]] = ("record",)
+    answers: ClassVar[bool] = False
     demos: Any = field(default=(), kw_only=True)
 
     @overload

@@ -43,6 +43,7 @@ class PlanAndSolve(Module[S]):
     """
 
     adds: ClassVar[tuple[str, ...]] = ("reasoning",)
+    explains: ClassVar[tuple[str, ...]] = ("reasoning",)
     style: Any = field(default="ps", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -74,6 +75,8 @@ class PlanThenSolve(Module[S]):
     """
 
     adds: ClassVar[tuple[str, ...]] = ("plan", "reasoning")
+    explains: ClassVar[tuple[str, ...]] = ("plan",)
+    answers: ClassVar[bool] = False
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """A Generate for the plan, a further turn that reasons by it, and a constrained end of that, parsed."""

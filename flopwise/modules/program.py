@@ -12,12 +12,12 @@ from ..errors import TraceError
 from ..ir.builder import Builder
 from ..ir.graph import Graph
 from ..ir.nodes import Type
-from ..ir.schemas import STRING, Field, Schema, type_name
+from ..ir.schemas import ANYTHING, Field, Schema, type_name
 from ..ir.types import type_json
 from .base import Module, result_type
-from .combine import Sampled
 from .hints import hints_of
 from .open import Open
+from .sampling import Sampled
 from .signature import Signature, schema_of
 from .symbols import Symbol, Tracer, place, tracing
 
@@ -144,7 +144,8 @@ def _outputs(schema: Schema) -> str:
 def _program_schema(name: str, fields: tuple[Field, ...], result: Symbol) -> Schema:
     made = result._type.schema
     if made is None:
-        outputs: tuple[Field, ...] = (Field("result", result._type.json or STRING),)
+        # What a function without a return annotation gives may be anything; it is then the result as it is.
+        outputs: tuple[Field, ...] = (Field("result", result._type.json or ANYTHING),)
         return Schema(name, "", fields, outputs)
     return Schema(made.name, made.instruction, fields, made.outputs)
 

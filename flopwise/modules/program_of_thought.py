@@ -13,7 +13,8 @@ from ..ir.nodes import Type
 from ..ir.prompt import Message, Prompt, Ref, Slot, Text
 from ..ir.request import Decoding
 from ..ir.schemas import Schema, type_name
-from .base import Module, S, is_number
+from .base import Module, S
+from .settings import is_number
 from .template import Writer
 
 FENCE = "```python\n"
@@ -37,6 +38,8 @@ class ProgramOfThought(Module[S]):
     """
 
     adds: ClassVar[tuple[str, ...]] = ("program",)
+    explains: ClassVar[tuple[str, ...]] = ("program",)
+    answers: ClassVar[bool] = False
     max_tokens: int = field(default=256, kw_only=True)
     repairs: int = field(default=1, kw_only=True)
     seconds: float = field(default=5.0, kw_only=True)

@@ -19,6 +19,7 @@ from ..errors import SignatureError
 from ..ir.record import Trace
 from ..ir.schemas import Field, Schema
 from ..ir.types import type_json
+from .travel import refuse_validators, role_of
 
 
 def Input(default: Any = PydanticUndefined, *, desc: str = "", **constraints: Any) -> Any:
@@ -37,7 +38,8 @@ class Signature(BaseModel):
     The docstring of the subclass is the instruction. An instance is a record: what a pipeline returns.
 
     Raises:
-        SignatureError: On declaration, a field is neither input nor output, or has no describable type.
+        SignatureError: On its first use, a field is neither input nor output, or has no describable type, or a
+            validator checks what is more than a type and so would not travel into an artifact.
     """
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
@@ -77,10 +79,10 @@ def schema_of(signature: type[Signature] | str, instruction: str | None = None) 
 
 
 def _class_schema(signature: type[Signature]) -> Schema:
+    refuse_validators(signature)
     sides: dict[str, list[Field]] = {"input": [], "output": []}
     for name, info in signature.model_fields.items():
-        extra = info.json_schema_extra
-        role = extra.get("role") if isinstance(extra, dict) else None
+        role = role_of(info)
         place = f"{signature.__name__}.{name}"
         if name in _RESERVED:
             raise SignatureError(f"{place}: a field cannot have this name; records use it themselves")
@@ -89,7 +91,7 @@ def _class_schema(signature: type[Signature]) -> Schema:
         if role == "input" and not info.is_required() and info.default is not None:
             raise SignatureError(f"{place}: an input that may be left out is None then, so its default must be None")
         text = type_json(_annotated(info.annotation, info.metadata), place)
-        sides[str(role)].append(Field(name, text, info.description or "", not info.is_required()))
+        sides[role].append(Field(name, text, info.description or "", not info.is_required()))
     if not sides["output"]:
         raise SignatureError(f"{signature.__name__}: a signature needs at least one fw.Output() field")
     doc = inspect.cleandoc(signature.__dict__.get("__doc__") or "")
@@ -129,7 +131,13 @@ def from_text(text: str) -> type[Signature]:
             if name in fields:
                 raise SignatureError(f"signature {text!r}: the field {name!r} stands twice")
             fields[name] = (kind, declare())
-    return create_model("Answer", __base__=Signature, **fields)
+    try:
+        return create_model("Answer", __base__=Signature, **fields)
+    except Exception as error:  # what pydantic raises for a type that it does not know is of many kinds
+        raise SignatureError(
+            f"signature {text!r}: every type must be one that pydantic knows, such as dict[str, int] or "
+            f"Literal['a', 'b'], but {str(error).splitlines()[0]}"
+        ) from error
 
 
 def _text_fields(side: str, whole: str) -> list[tuple[str, Any]]:
@@ -153,15 +161,29 @@ def _field_type(field: ast.arg, whole: str) -> Any:
         raise SignatureError(f"signature {whole!r}: the type of field {field.arg!r}: {error}") from None
 
 
+def _literals(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise ValueError(f"Literal takes plain values, as in Literal['a', 'b'], but got {ast.unparse(node)}") from None
+
+
 def _text_type(node: ast.expr, field: str, whole: str) -> Any:
     """A type expression, read without evaluating anything but names of types, subscripts and `|`."""
     match node:
+        case ast.Name(id="Literal" | "Optional" as bare):
+            inner = "Literal['a', 'b']" if bare == "Literal" else "Optional[int]"
+            raise SignatureError(
+                f"signature {whole!r}: the type of field {field!r}: {bare} needs what it is of, as in {inner}"
+            )
         case ast.Name(id=name) if name in _NAMES:
             return _NAMES[name]
         case ast.Constant(value=None):
             return None
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
-            return Literal[ast.literal_eval(inner)]
+            return Literal[_literals(inner)]
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
+            return Optional[_text_type(inner, field, whole)]  # noqa: UP045
         case ast.Subscript(value=base, slice=ast.Tuple(elts=parts)):
             return _text_type(base, field, whole)[tuple(_text_type(p, field, whole) for p in parts)]
         case ast.Subscript(value=base, slice=inner):

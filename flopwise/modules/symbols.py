@@ -18,6 +18,8 @@ from ..ir.choices import writing
 from ..ir.lines import place as place
 from ..ir.nodes import Type
 from ..ir.prompt import Ref
+from ..ir.schemas import STRING
+from .worked import STEPS
 
 
 class Tracer:
@@ -175,11 +177,17 @@ def field_of(symbol: Symbol, name: str) -> Symbol:
     if schema is None:
         raise TraceError(f"{place()}: {symbol!r} has no fields, so .{name} finds nothing")
     found = schema.field(name)
-    extras = ("reasoning", "program", "critique", "plan")
-    if found is None and name not in extras:
+    if found is None and name not in STEPS:
         known = ", ".join(f.name for f in schema.inputs + schema.outputs)
         raise TraceError(f"{place()}: {schema.name} has no field {name!r}; it has {known}")
-    return Symbol(symbol._ref.at(name), Type("value", json=found.type_json if found else ""), symbol._tracer)
+    # What techniques add to their records is text.
+    return Symbol(symbol._ref.at(name), Type("value", json=found.type_json if found else STRING), symbol._tracer)
+
+
+def shape(type: Type) -> tuple[Any, ...]:
+    """What must be alike where one of several values is taken: kind, list or not, outputs with their types."""
+    outputs = type.schema.outputs if type.schema else ()
+    return type.kind, type.many, tuple((f.name, f.type_json) for f in outputs)
 
 
 def refuse(symbol: Symbol, what: str, instead: str) -> NoReturn:

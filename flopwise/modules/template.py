@@ -11,7 +11,7 @@ from ..errors import SignatureError
 from ..ir.prompt import Message, Prompt, Ref, Segment, Slot, Text
 from ..ir.schemas import Field, Schema, type_name
 from ..ir.types import render_value
-from .base import Demo
+from .worked import Demo
 
 DEFAULT = """\
 {% block system %}{{ instruction }}{% endblock %}

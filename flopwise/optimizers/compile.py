@@ -12,9 +12,10 @@ from ..modules.base import Module
 from ..modules.program import Forward
 from ..pipeline import Pipeline, run_sync
 from .budget import Budget, check_budget
-from .metrics import Metric, named
+from .metrics import Metric
 from .progress import OnProgress, shown
 from .race import Limits
+from .scoring import named
 
 if TYPE_CHECKING:
     from ..backends.engines._base import Engine

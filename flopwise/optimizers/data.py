@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import Enum
@@ -16,9 +14,9 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import DataError
+from ..ir.coercion import TOO_DEEP, plain, read_cell, shown, too_long
 from ..ir.schemas import Field, Schema, type_name
-
-Row = tuple[int, Mapping[str, Any]]
+from .data_files import Row, file_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,11 @@ def load(source: Any, schema: Schema, *, outputs_required: bool = True, name: st
     total = 0
     for row, columns in _rows(source, name):
         total += 1
-        kept.setdefault(Example.of(_checked(columns, schema, required, f"{name}, row {row}"), row))
+        place = f"{name}, row {row}"
+        try:
+            kept.setdefault(Example.of(_checked(columns, schema, required, place), row))
+        except RecursionError:
+            raise DataError(f"{place}: {TOO_DEEP}") from None
     if not kept:
         raise DataError(f"{name}: at least one example is needed, but it has none")
     return Loaded(kept, name, total - len(kept))
@@ -139,13 +141,12 @@ def _stable(value: Any) -> Any:
 
 
 def _checked(columns: Mapping[Any, Any], schema: Schema, required: set[str], place: str) -> dict[str, Any]:
-    fields = {str(k): _plain(v) for k, v in columns.items()}
+    fields = {str(k): plain(v) for k, v in columns.items()}
     for name, value in fields.items():
-        broken = _not_unicode(name) or _not_unicode(value)
-        if broken:
-            raise DataError(f"{place}: field {name!r} holds half of a surrogate pair, which is no text: {broken}")
+        if unfit := _unfit(name) or _unfit(value):
+            raise DataError(f"{place}: field {name!r} {unfit}")
     for f in schema.inputs + schema.outputs:
-        value, found = _coerced(f, fields, place)
+        value, found = _cell(f, fields, place)
         if not found and f.name in required:
             raise DataError(_missing(f, fields, place))
         if found or f in schema.inputs:
@@ -155,62 +156,44 @@ def _checked(columns: Mapping[Any, Any], schema: Schema, required: set[str], pla
     return fields
 
 
-def _not_unicode(value: Any) -> str:
-    """The first text in a value that no encoding of Unicode can write, shown; "" where there is none."""
+def _unfit(value: Any) -> str:
+    """What is in a value that can be neither stored nor sent, with what to do about it; "" where all is well."""
     if isinstance(value, str):
-        return _short(value) if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value) else ""
+        broken = not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value)
+        return f"holds half of a surrogate pair, which is no text: {shown(value, 80)}" if broken else ""
+    if isinstance(value, int):
+        return f"cannot be read: {too_long()}" if _is_too_long(value) else ""
     if isinstance(value, Mapping):
-        return next((s for pair in value.items() for v in pair if (s := _not_unicode(v))), "")
+        return next((s for pair in value.items() for v in pair if (s := _unfit(v))), "")
     if isinstance(value, (list, tuple, set, frozenset)):
-        return next((s for v in value if (s := _not_unicode(v))), "")
+        return next((s for v in value if (s := _unfit(v))), "")
     return ""
 
 
-def _coerced(f: Field, fields: Mapping[str, Any], place: str) -> tuple[Any, bool]:
+def _is_too_long(number: int) -> bool:
+    if number.bit_length() < _SURELY_SHORT:
+        return False
+    try:
+        str(int(number))
+    except ValueError:
+        return True
+    return False
+
+
+_SURELY_SHORT = 2000  # bits: Python's limit on digits cannot be set below 640 of them
+
+
+def _cell(f: Field, fields: Mapping[str, Any], place: str) -> tuple[Any, bool]:
     """The typed value of a field and whether there is one."""
-    value = fields.get(f.name)
-    reason = ""
     if f.name not in fields:
         return None, False
-    for read in (_same, _digits, _from_json):
-        try:
-            typed = _validate(f, read(value))
-        except (ValueError, TypeError) as error:
-            reason = reason or _first(error)
-        else:
-            return typed, True
-    if value is None or value == "":
-        return None, False
-    raise DataError(f"{place}: field {f.name!r} must be {type_name(f.type)}, but got {_short(value)} ({reason})")
-
-
-def _validate(f: Field, value: Any) -> Any:
-    from ..ir.types import adapter
-
-    typed = adapter(f.type_json).validate_python(value)
-    if isinstance(typed, float) and not math.isfinite(typed):
-        raise ValueError("a finite number is needed")
-    return typed
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _digits(value: Any) -> str:
-    # A whole number where a text is wanted has one spelling; a float has several, so it is not guessed.
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise TypeError("not a whole number")
-
-
-def _from_json(value: Any) -> Any:
-    return json.loads(value)
-
-
-def _first(error: Exception) -> str:
-    details = getattr(error, "errors", None)
-    return str(details()[0]["msg"] if callable(details) else error)
+    value = fields[f.name]
+    try:
+        _, typed, found = read_cell(f, value)
+    except ValueError as error:
+        wanted = f"{place}: field {f.name!r} must be {type_name(f.type)}, but got {shown(value, 80)}"
+        raise DataError(f"{wanted} ({error})") from error
+    return typed, found
 
 
 def _missing(f: Field, fields: Mapping[str, Any], place: str) -> str:
@@ -226,17 +209,6 @@ def _has(fields: Mapping[str, Any]) -> str:
     return f"; it has {sorted(fields)}"
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _plain(value: Any) -> Any:
-    # NumPy's arrays and numbers, which frames hold, become Python's; NaN is how they spell a missing value.
-    value = value.tolist() if hasattr(value, "tolist") else value
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
 def _name(source: Any) -> str:
     return str(source) if isinstance(source, (str, os.PathLike)) else type(source).__name__
 
@@ -250,7 +222,7 @@ def _rows(source: Any, name: str) -> Iterator[Row]:
     if isinstance(source, Mapping):
         raise DataError(f"{name}: one set of examples is needed, but got a mapping; pass one of {list(source)[:8]}")
     if not isinstance(source, Iterable):
-        raise DataError(f"{name}: a path, a DataFrame, a dataset or mappings are needed, but got {_short(source)}")
+        raise DataError(f"{name}: a path, a DataFrame, a dataset or mappings are needed, but got {shown(source, 80)}")
     return _record_rows(source, name)
 
 
@@ -261,7 +233,7 @@ def _record_rows(source: Iterable[Any], name: str) -> Iterator[Row]:
         elif isinstance(record, Mapping):
             yield row, record
         else:
-            raise DataError(f"{name}, row {row}: a mapping of fields is needed, but got {_short(record)}")
+            raise DataError(f"{name}, row {row}: a mapping of fields is needed, but got {shown(record, 80)}")
 
 
 def _frame_rows(frame: Any, name: str) -> Iterator[Row]:
@@ -269,58 +241,3 @@ def _frame_rows(frame: Any, name: str) -> Iterator[Row]:
         raise DataError(f"{name}: column names must differ, but got {list(frame.columns)}")
     plain = frame.astype(object).where(frame.notna(), None)
     yield from enumerate(plain.to_dict("records"), 1)
-
-
-def file_rows(path: Path) -> Iterator[Row]:
-    """Numbered rows of a .jsonl, .csv or .parquet file as they stand; raises DataError where it cannot be read."""
-    readers: dict[str, Callable[[Path], Iterator[Row]]] = {
-        ".jsonl": _jsonl_rows,
-        ".csv": _csv_rows,
-        ".parquet": _parquet_rows,
-    }
-    read = readers.get(path.suffix.lower())
-    if read is None:
-        raise DataError(f"{path}: a file ending in {', '.join(readers)} is needed, but got {path.suffix!r}")
-    try:
-        yield from read(path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-
-
-def _jsonl_rows(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig") as file:
-        for row, line in enumerate(file, 1):
-            if line.strip():
-                yield row, _json_object(line, f"{path}, row {row}")
-
-
-def _json_object(line: str, place: str) -> Mapping[str, Any]:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{place}: not JSON: {error.msg} at column {error.colno}: {_short(line.strip())}") from error
-    if not isinstance(record, dict):
-        raise DataError(f"{place}: a JSON object is needed, but got {_short(record)}")
-    return record
-
-
-def _csv_rows(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, restkey="", strict=True)
-        for row, record in enumerate(reader, 1):
-            if record.get("") and isinstance(record[""], list):
-                cells = len(reader.fieldnames or ())
-                raise DataError(f"{path}, row {row}: {cells} cells are needed, but it has {cells + len(record[''])}")
-            yield row, record
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    try:
-        from pyarrow import ArrowInvalid, parquet
-    except ImportError as error:
-        raise DataError(f'{path}: reading Parquet needs pyarrow: pip install "flopwise[pandas]"') from error
-    try:
-        rows: Sequence[Mapping[str, Any]] = parquet.read_table(path).to_pylist()
-    except ArrowInvalid as error:
-        raise DataError(f"{path}: not a Parquet file: {error}") from error
-    yield from enumerate(rows, 1)

@@ -17,10 +17,11 @@ from ..ir.plan import Plan
 from ..ir.record import Failure
 from ..ir.schemas import Schema
 from ..ir.types import jsonable
-from ..modules.records import make_record
+from ..modules.records import make_record, with_inputs
 from .cells import CellStore
 from .data import Example
-from .metrics import Metric, score
+from .metrics import Metric
+from .scoring import score
 
 
 @dataclass(eq=False)
@@ -90,8 +91,11 @@ class Evaluator:
             return known
         async with self._gate:
             run = await self.executable(entrant).run(example.inputs(self.schema))
-        value = await self.score(example, run)
-        detail = {"prediction": self._shown(run), "failures": [[f.node, f.reason] for f in run.trace.failures]}
+        made = self._made(example, run)
+        value = await self._scored(example, made)
+        notes = [[f.node, f.reason] for f in run.trace.failures]
+        failed = f"node {made.node!r}: {made.reason}" if isinstance(made, Failure) else ""
+        detail = {"prediction": self._shown(run), "failures": notes, "failed": failed}
         failures = len(run.trace.failures)
         self.store.put(
             split, entrant.key, example.id, value, run.trace.flops, run.trace.bound, failures, detail
@@ -100,14 +104,21 @@ class Evaluator:
 
     async def score(self, example: Example, run: Run) -> float:
         """The metric on one run; a failed run scores 0."""
+        return await self._scored(example, self._made(example, run))
+
+    async def _scored(self, example: Example, made: Any) -> float:
+        return 0.0 if isinstance(made, Failure) else await score(self.metric, example, made)
+
+    def _made(self, example: Example, run: Run) -> Any:
+        """The record that the metric looks at, or why there is none."""
         if isinstance(run.result, Failure):
-            return 0.0
+            return run.result
+        values = with_inputs(self.result, run.result, example.inputs(self.schema))
         try:
-            record = make_record(self.result, run.result.fields, run.trace)
-        except PipelineFailure as error:  # a validator of the user's class refuses the outputs: a wrong answer
+            return make_record(self.result, values.fields, run.trace)
+        except PipelineFailure as error:  # a type of the user's class refuses the outputs: a wrong answer
             run.trace.failures.append(Failure("record", str(error)))
-            return 0.0
-        return await score(self.metric, example, record)
+            return run.trace.failures[-1]
 
     def _shown(self, run: Run) -> dict[str, Any]:
         if isinstance(run.result, Failure):

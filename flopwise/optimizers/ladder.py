@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ..compiler.stages import default_value
 from ..ir.choices import Categorical, ChoiceValue, DemoSet, Integer, Var
 from ..ir.nodes import Loop
-from ..modules.combine import OFF
+from ..modules.branches import OFF
 from .space import NO_DEMOS, Space
 
 MOST_STRUCTURES = 8

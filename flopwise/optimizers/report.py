@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..compiler.versions import versions
 from .data import data_hash
-from .metrics import metric_name
+from .scoring import metric_name
 from .stats import Interval, Paired, interval, needed_n, paired
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .search import Search
 
 Cells = Sequence[tuple[float, float]]
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[0-9]+""")
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,17 @@ def _row(race: Race, entrant: Entrant, won: bool) -> dict[str, Any]:
         "bound": entrant.plan.bound,
         "status": "won" if won else entrant.status,
         "why": entrant.why,
+        **_failures(detail.get("failed", "") for detail in race.evaluator.store.details("dev", entrant.key).values()),
     }
+
+
+def _failures(reasons: Iterable[str]) -> dict[str, Any]:
+    """How many examples gave no record, and the commonest reason: those count as one that differ in what they quote."""
+    kinds: dict[str, list[str]] = {}
+    for reason in sorted(filter(None, reasons)):
+        kinds.setdefault(_QUOTED.sub("", reason), []).append(reason)
+    most = max(kinds.values(), key=len, default=[""])
+    return {"failed": sum(map(len, kinds.values())), "failure": most[0]}
 
 
 def provenance(search: Search) -> dict[str, Any]:

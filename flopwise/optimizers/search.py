@@ -25,11 +25,12 @@ from .budget import Budget
 from .caps import caps_of
 from .data import data_hash, load
 from .evaluate import Entrant, Evaluator
-from .metrics import Metric, bound, metric_identity
+from .metrics import Metric
 from .progress import OnProgress, Progress
 from .race import Limits, Race
 from .racing import permutation
 from .report import Verdict, build_report, provenance
+from .scoring import bound, metric_identity
 from .space import Space
 from .splits import split
 from .stats import interval

@@ -192,12 +192,26 @@ def test_a_mistake_is_told_in_one_message(
 
 @pytest.mark.parametrize(("name", "least", "most"), _LIMITS)
 def test_a_number_out_of_its_range_is_refused(
-    capsys: pytest.CaptureFixture[str], name: str, least: float, most: float | None
+    capsys: pytest.CaptureFixture[str], name: str, least: float, most: float
 ) -> None:
     flag = f"--{name.replace('_', '-')}"
-    for value in (least - 1, *([most + 1] if most else [])):
-        assert main(["plan-capacity", *SOME, f"{flag}={value}"]) == 2
-        assert f"{flag} {value:g}: a number from {least:g}" in capsys.readouterr().err
+    for value in (least - 1, most + 1, 10**400):
+        assert main(["plan-capacity", *SOME, f"{flag}={int(value) if value == int(value) else value}"]) == 2
+        assert re.search(rf"{flag} \S+: a number from {least:g} to ", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e308"])
+@pytest.mark.parametrize("flag", ["--queries", "--peak", "--gap", "--utilization", "--output-share"])
+def test_what_is_no_finite_number_is_refused(capsys: pytest.CaptureFixture[str], flag: str, value: str) -> None:
+    assert main(["plan-capacity", *SOME, f"{flag}={value}"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"flopwise: {flag} {float(value):g}: a number from ") and "Traceback" not in said
+
+
+def test_the_largest_numbers_together_still_give_an_estimate(plan: Plan) -> None:
+    load = ("queries", "peak", "requests", "gap", "prefixes")
+    said = plan(*SOME, *(f"--{name}={most:.0f}" for name, _, most in _LIMITS if name in load))
+    assert said["with_cache"]["servers"] > 1e15
 
 
 def test_the_documents_figures_are_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:

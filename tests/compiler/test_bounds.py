@@ -21,10 +21,11 @@ from flopwise.ir.prompt import Message, Prompt, Ref, Slot, Text
 from flopwise.ir.record import Failure
 from flopwise.ir.request import Decoding
 from flopwise.modules.base import Module
-from flopwise.modules.combine import best, sample
 from flopwise.modules.control import loop
 from flopwise.modules.predict import Predict
 from flopwise.modules.program import trace
+from flopwise.modules.reducers import best
+from flopwise.modules.sampling import sample
 from flopwise.modules.verifier import Verifier
 
 from ..programs import PROGRAMS, SHAPE, Judged, Program, Ready, Solve, Solver, Telling, ready

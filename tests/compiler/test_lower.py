@@ -10,11 +10,12 @@ from flopwise.compiler.lengths import MADE_CAP, SCALAR_CAP
 from flopwise.errors import GraphError
 from flopwise.ir.plan import Carry, Fill
 from flopwise.modules.chain_of_thought import ChainOfThought
-from flopwise.modules.combine import sample, vote
 from flopwise.modules.control import map_, op, when
 from flopwise.modules.predict import Predict
 from flopwise.modules.program import Program
 from flopwise.modules.program_of_thought import ProgramOfThought
+from flopwise.modules.reducers import vote
+from flopwise.modules.sampling import sample
 from flopwise.modules.verifier import Verifier
 from tests.programs import PROGRAMS, SHAPE, Refining, Solve, Solver, is_even, ready
 

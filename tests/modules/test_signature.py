@@ -5,12 +5,16 @@ from __future__ import annotations
 import datetime
 import enum
 from collections.abc import Callable
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
+from annotated_types import Predicate
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field as PydanticField
+from pydantic_core import core_schema
 
 from flopwise.errors import PipelineFailure, SignatureError, TraceError
 from flopwise.ir.record import Trace
@@ -134,6 +138,11 @@ def test_types_of_the_text_form(kind: str, name: str) -> None:
         ("question -> answer: Literal[x]", "the type of field 'answer'"),
         ("question -> answer: int[str]", "the type of field 'answer'"),
         ("question -> class", "not a list of fields"),
+        ("question -> answer: Optional", r"'answer': Optional needs what it is of, as in Optional\[int\]"),
+        ("question -> answer: list[Literal]", r"'answer': Literal needs what it is of, as in Literal\['a', 'b'\]"),
+        ("question -> answer: dict[int]", "every type must be one that pydantic knows"),
+        ("question -> answer: Literal[()]", "every type must be one that pydantic knows"),
+        ("question -> answer: Optional[int, str]", "field 'answer' has type"),
         ("question -> _answer", "cannot be named '_answer'"),
         ("question -> trace", "cannot be named 'trace'"),
         ("what is it -> answer", "not a list of fields"),
@@ -208,21 +217,137 @@ def test_a_record_made_by_hand_has_no_trace() -> None:
         record.trace
 
 
-class Dividing(Signature):
-    """Its validator raises what pydantic does not know."""
+class Inverse(int):
+    """Its reading raises what pydantic does not know."""
 
-    answer: int = Output()
-
-    @field_validator("answer")
     @classmethod
-    def inverse(cls, value: int) -> int:
-        return 1 // value
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return core_schema.no_info_after_validator_function(lambda value: 1 // value, core_schema.int_schema())
 
 
-def test_a_validator_that_raises_anything_is_a_failure_with_its_cause() -> None:
-    with pytest.raises(PipelineFailure, match=r"Dividing refuses .* ZeroDivisionError") as caught:
-        make_record(Dividing, {"answer": 0}, Trace())
+class Dividing(Signature):
+    question: Inverse = Input()
+    answer: Inverse = Output()
+
+
+def test_a_type_that_raises_anything_is_a_failure_with_its_cause() -> None:
+    with pytest.raises(PipelineFailure, match=r"Dividing refuses .* answer: .*ZeroDivisionError") as caught:
+        make_record(Dividing, {"question": 1, "answer": 0}, Trace())
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert make_record(Dividing, {"question": 0, "answer": 1}, Trace()).question == 0  # an input is no answer
+
+
+def test_inputs_of_a_record_stay_as_they_are_and_its_outputs_are_read() -> None:
+    class Told(Signature):
+        person: Person = Input()
+        count: int = Input()
+        size: Size = Output()
+
+    fields = {"person": {"name": "Ada"}, "count": "many", "size": "large", "reasoning": "why"}
+    record = make_record(Told, fields, Trace())
+    assert (record.person, record.count, record.size) == (Person(name="Ada"), "many", Size.LARGE)  # type: ignore[comparison-overlap]
+    assert record.reasoning == "why"  # type: ignore[attr-defined]
+    short = make_record(Told, {"count": 3, "size": "small"}, Trace())
+    assert short.size is Size.SMALL and not hasattr(short, "person")
+    with pytest.raises(PipelineFailure, match=r"Told refuses the outputs: size: .*'small' or 'large', but got 'huge'"):
+        make_record(Told, {**fields, "size": "huge"}, Trace())
+
+
+class Sorted(BaseModel):
+    names: list[str]
+
+    @model_validator(mode="after")
+    def in_order(self) -> Sorted:
+        self.names.sort()
+        return self
+
+
+def _even(value: int) -> int:
+    return value // 2 * 2
+
+
+@dataclass
+class Marks:
+    first: Annotated[int, AfterValidator(_even)]
+
+
+@dataclass
+class Halved:
+    size: int
+
+    def __post_init__(self) -> None:
+        self.size //= 2
+
+
+class Named(BaseModel):
+    name: str
+
+    def model_post_init(self, context: Any) -> None:
+        self.name = self.name.title()
+
+
+def signature(**fields: Any) -> Any:
+    """A signature class with these members; what is not declared is a method."""
+    hints = {name: kind for name, (kind, _) in ((n, f) for n, f in fields.items() if isinstance(f, tuple))}
+    values = {name: f[1] if isinstance(f, tuple) else f for name, f in fields.items()}
+    return type("Checked", (Signature,), {"__module__": __name__, "__annotations__": hints, **values})
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        (
+            {"answer": (int, Output()), "small": field_validator("answer")(lambda v: v)},
+            "Checked has the validator 'small'",
+        ),
+        ({"answer": (int, Output()), "whole": model_validator(mode="before")(lambda v: v)}, "the validator 'whole'"),
+        ({"answer": (Annotated[int, AfterValidator(_even)], Output())}, r"Checked.answer has AfterValidator\("),
+        ({"answer": (list[Annotated[int, AfterValidator(_even)]], Output())}, r"Checked.answer has AfterValidator\("),
+        ({"answer": (Annotated[str, Predicate(str.islower)], Output())}, r"Checked.answer has Predicate\("),
+        (
+            {"answer": (list[Sorted] | None, Output())},
+            "Checked.answer holds Sorted, which has the validator 'in_order'",
+        ),
+        ({"answer": (Marks, Output())}, r"Checked.answer has AfterValidator\("),
+        ({"answer": (list[Halved], Output())}, "holds Halved, which has the validator '__post_init__'"),
+        ({"answer": (Named, Output())}, "holds Named, which has the validator 'model_post_init'"),
+        ({"answer": (Annotated[str, StringConstraints(to_lower=True)], Output())}, r"answer has StringConstraints\("),
+    ],
+)
+def test_a_validator_that_no_artifact_could_hold_is_refused(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(SignatureError, match=rf"{says}.*constraint, such as .* fw.op after the module"):
+        Predict(signature(**fields))
+
+
+def test_validators_inside_of_inputs_and_constraints_are_taken() -> None:
+    of = signature(names=(Sorted, Input()), answer=(Annotated[int, PydanticField(ge=0)], Output(le=9)))
+    assert schema_of(of).outputs[0].type == {"type": "integer", "minimum": 0, "maximum": 9}
+
+
+class Counted(Signature):
+    word: str = Input()
+    span: datetime.timedelta = Output()
+    counts: dict[int, str] = Output()
+    note: str | None = Output(default=None)
+
+
+def test_a_demo_has_values_as_the_type_has_them_and_may_have_more_columns() -> None:
+    row = {"id": 7, "word": "a", "span": datetime.timedelta(days=1), "counts": {1: "a"}}
+    assert Predict(Counted, demos=[row]).demos == [row]
+    with pytest.raises(SignatureError, match=r"demos\[0\]: field 'counts' must be of type .*, but got 'long'"):
+        Predict(Counted, demos=[{**row, "counts": "long"}])
+
+
+@dataclass(frozen=True)
+class Outlined(Predict[Any]):
+    adds: ClassVar[tuple[str, ...]] = ("outline",)
+    explains: ClassVar[tuple[str, ...]] = ("outline",)
+
+
+def test_a_technique_of_ones_own_has_demos_with_what_it_adds() -> None:
+    assert Outlined("q -> a", demos=[{"q": "1", "a": "2", "outline": ["first"]}])
+    with pytest.raises(SignatureError, match="field 'outline' is missing"):
+        Outlined("q -> a", demos=[{"q": "1", "a": "2"}])
 
 
 @pytest.mark.parametrize(
@@ -244,6 +369,9 @@ def test_a_field_that_the_module_takes_itself_is_refused(module: Any, text: str,
     assert Predict("question, reasoning, program -> critique").signature.inputs[1].name == "reasoning"
 
 
+WORKED = {"q": "1?", "a": 1}
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -255,7 +383,35 @@ def test_a_field_that_the_module_takes_itself_is_refused(module: Any, text: str,
         (lambda: Predict("q -> a", temperature=instruction("x", "y")), "temperature"),
         (lambda: Predict("q -> a", demos="none"), "demos must be a list"),
         (lambda: Predict("q -> a", demos=[3]), "a demo must be a mapping"),
-        (lambda: Predict("q -> a", demos=[{"query": 1}]), "some of the fields q, a"),
+        (
+            lambda: Predict("q -> a", demos=[{"query": 1, "a": "b"}]),
+            r"Answer\): demos\[0\]: field 'q' is missing, which the prompt shows; add it to {'query': 1, 'a': 'b'}",
+        ),
+        (
+            lambda: Predict("q -> a: int", demos=[WORKED, {"q": "2?", "a": "two"}]),
+            r"demos\[1\]: field 'a' must be of type integer, but got 'two'",
+        ),
+        (
+            lambda: Predict("q -> a: int", demos=[{"q": 2, "a": 2}]),
+            r"demos\[0\]: field 'q' must be of type string, but got 2",
+        ),
+        (
+            lambda: Predict("q -> a: int", demos=[{"q": "2?"}]),
+            r"demos\[0\]: field 'a' is missing, .*; add it to \{'q': '2\?'\}",
+        ),
+        (lambda: Predict("q -> a: int", demos=[{"a": 2}]), "field 'q' is missing"),
+        (lambda: Predict("q -> a: int", demos=[{**WORKED, "plan": 3}]), "field 'plan' is a text, but got 3"),
+        (lambda: ChainOfThought("q -> a: int", demos=[WORKED]), "field 'reasoning' is missing"),
+        (
+            lambda: ChainOfThought("q -> a: int", demos=[{**WORKED, "reasoning": 3}]),
+            "field 'reasoning' is a text, but got 3",
+        ),
+        (lambda: ProgramOfThought("q -> a: int", demos=[WORKED]), "field 'program' is missing"),
+        (lambda: PlanThenSolve("q -> a: int", demos=[{"q": "1?"}]), "field 'plan' is missing"),
+        (lambda: Predict("q -> a", template=5), "Predict: template: .*but got 5; such as '{% block user %}"),  # type: ignore[arg-type]
+        (lambda: Predict("q -> a", instruction=5), "Predict: instruction: .*but got 5; write instruction="),
+        (lambda: Predict("q -> a", instruction=real(0, 1)), "Predict: instruction: a text or a choice of texts"),
+        (lambda: Predict("q -> a", name=5), "Predict: name: a text is needed, but got 5"),  # type: ignore[arg-type]
         (lambda: Predict("q -> a", demos=real(0, 1)), "demos must be a list"),
         (lambda: ProgramOfThought("q -> a", seconds=0), "seconds > 0"),
         (lambda: ProgramOfThought("q -> a", repairs=-1), "repairs >= 0"),
@@ -273,4 +429,9 @@ def test_settings_are_checked_where_they_are_given(make: Any, says: str) -> None
 def test_settings_that_are_right_are_taken() -> None:
     made = Predict("q -> a", temperature=real(0, 1), demos=[{"q": "x", "a": "y"}])
     assert made.worked[0].fields == {"q": "x", "a": "y"}
-    assert ChainOfThought("q -> a", temperature=10, demos=[{"reasoning": "r"}]).decoding().temperature == 10.0
+    assert ChainOfThought("q -> a", temperature=10, demos=[]).decoding().temperature == 10.0
+    assert ChainOfThought("q -> a: int", demos=[{**WORKED, "reasoning": "r"}]).worked[0].fields["reasoning"] == "r"
+    assert PlanThenSolve("q -> a: int", demos=[{"q": "1?", "plan": "p"}]).worked
+    assert ProgramOfThought("q -> a: int", demos=[{"q": "1?", "program": "a = 1"}]).worked
+    assert Predict(Everything, demos=[]).worked == Predict("q -> a", demos=None).worked == ()
+    assert Predict("q -> a", template="{% block user %}{{ demo.more }}{% endblock %}", demos=[{"more": 1}]).worked

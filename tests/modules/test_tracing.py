@@ -12,14 +12,16 @@ from flopwise.compiler.passes.specialise import open_values, specialise
 from flopwise.compiler.stages import complete
 from flopwise.errors import ConfigError, InputError, SignatureError, TraceError
 from flopwise.ir.nodes import Op
+from flopwise.modules.branches import choice, optional
 from flopwise.modules.chain_of_thought import ChainOfThought
-from flopwise.modules.combine import best, choice, first_valid, optional, sample, vote
 from flopwise.modules.control import loop, map_, op, when
 from flopwise.modules.ensemble import Ensemble
 from flopwise.modules.open import demos, instruction, integer, real
 from flopwise.modules.plan_and_solve import PlanAndSolve
 from flopwise.modules.predict import Predict
 from flopwise.modules.program import Program, program, result_class, trace
+from flopwise.modules.reducers import best, first_valid, vote
+from flopwise.modules.sampling import sample
 from flopwise.modules.signature import Input, Output, Signature
 from flopwise.modules.verifier import Verifier
 from tests.programs import Solve, Solver, Tell, is_even, ready
@@ -116,6 +118,32 @@ WRONG: list[tuple[str, Callable[[Any, Any], Any], type[Exception], str]] = [
         TraceError,
         "'reply' is no output",
     ),
+    (
+        "vote without a field on several outputs",
+        lambda p, q: vote(sample(Predict("question -> answer: int, why", name="two"), n=2)(question=q)),
+        TraceError,
+        r'a vote is on one output, but Answer has several: answer, why; write field="answer"',
+    ),
+    (
+        "vote with a field by position",
+        lambda p, q: vote(sample(p.draft, n=2)(question=q), "answer"),
+        TraceError,
+        r"takes its field by name, but got 'answer'; write field='answer'",
+    ),
+    (
+        "samples of samples",
+        lambda p, q: sample(sample(p.draft, n=2), n=2),
+        TraceError,
+        r"sample: a module is needed, but got Sampled\(.*; fw.sample stands around a module",
+    ),
+    ("samples of a class", lambda p, q: sample(Predict, n=2), TraceError, r"give an instance, such as fw.Predict"),
+    ("an optional nothing", lambda p, q: optional(5), TraceError, "optional: a module is needed, but got 5"),
+    (
+        "an ensemble of nothing",
+        lambda p, q: Ensemble(p.draft, 6),
+        TraceError,
+        "Ensemble: a module is needed, but got 6",
+    ),
     ("vote on what is no list", lambda p, q: vote([1, 2]), TraceError, "takes a list of records"),
     ("vote of another record", lambda p, q: vote(p.draft(question=q), p.tell(question=q)), TraceError, "of one kind"),
     ("vote of a value", lambda p, q: vote(p.draft(question=q), q), TraceError, "takes lists of records"),
@@ -163,6 +191,18 @@ WRONG: list[tuple[str, Callable[[Any, Any], Any], type[Exception], str]] = [
         lambda p, q: loop(lambda s: s, p.draft(question=q), max_rounds=2, until=lambda s: q),
         TraceError,
         "field of the state",
+    ),
+    (
+        "loop until True",
+        lambda p, q: loop(lambda s: s, p.draft(question=q), max_rounds=2, until=lambda s: True),
+        TraceError,
+        r"must be a field of the state, but it is True; .*until=lambda s: s.done",
+    ),
+    (
+        "loop until the state",
+        lambda p, q: loop(lambda s: s, p.draft(question=q), max_rounds=2, until=lambda s: s),
+        TraceError,
+        "must be a field of the state",
     ),
     (
         "when of different records",

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import field_validator
+from pydantic_core import core_schema
 
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
+from flopwise.cli.report import failure_text
 from flopwise.optimizers.cells import CellStore
 from flopwise.optimizers.race import Limits
 
@@ -217,22 +218,30 @@ def test_one_study_serves_one_process_at_a_time(tmp_path: Path) -> None:
 
 
 def test_outputs_that_the_class_refuses_are_wrong_answers_not_the_end_of_the_search() -> None:
-    class Picky(fw.Signature):
-        question: str = fw.Input()
-        answer: int = fw.Output()
-
-        @field_validator("answer")
+    class Small(int):
         @classmethod
-        def small(cls, value: int) -> int:
+        def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+            return core_schema.no_info_after_validator_function(cls.checked, core_schema.int_schema())
+
+        @staticmethod
+        def checked(value: int) -> int:
             if value > 60:
                 raise ValueError("too large")
             return value
+
+    class Picky(fw.Signature):
+        question: str = fw.Input()
+        answer: Small = fw.Output()
 
     found = fw.compile(
         fw.Predict(Picky, demos=()), dev=additions.rows(60), metric=fw.exact_match("answer"),
         engine=additions.engine(), budget=additions.BUDGET, progress=False,
     )  # fmt: skip
     assert 0 < found.report["holdout"]["score"]["mean"] < 0.4
+    row = found.report["tried"][0]
+    assert 0 < row["failed"] < row["examples"]
+    assert "node 'record': Picky refuses the outputs: answer: " in row["failure"] and "too large" in row["failure"]
+    assert f"failed on {row['failed']} examples, most often: node 'record'" in failure_text(row)
 
 
 def test_a_config_that_exceeds_the_context_is_refused_and_the_search_goes_on() -> None:
@@ -264,6 +273,7 @@ def test_something_is_tried_even_where_a_block_might_not_fit() -> None:
         ({"budget": "60 TFLOP"}, fw.BudgetError, r"fw.Budget\(per_query=..., search=...\) is needed, .* '60 TFLOP'"),
         ({"budget": None}, fw.BudgetError, "but got None"),
         ({"engine": None}, fw.EngineError, "but got NoneType"),
+        ({"engine": fw.ScriptedEngine}, fw.EngineError, r"ScriptedEngine is a class; make one: ScriptedEngine\("),
         ({"seed": "7"}, fw.InputError, "seed: a whole number is needed, but got '7'"),
         ({"seed": True}, fw.InputError, "seed: a whole number"),
         ({"limits": 8}, fw.BudgetError, "limits: fw.Limits"),
@@ -295,6 +305,53 @@ def test_a_metric_may_be_named_by_a_text() -> None:
         budget=fw.Budget(), limits=fw.Limits(configs=1), progress=False,
     )  # fmt: skip
     assert found.report["holdout"]["score"]["mean"] == 1.0
+
+
+def untyped(answer):  # type: ignore[no-untyped-def]
+    return answer + 1
+
+
+def test_what_a_function_without_hints_gives_is_scored_as_it_is() -> None:
+    more = fw.op(untyped)
+
+    @fw.program
+    def successor(question: str) -> Any:
+        return more(fw.Predict("question -> answer: int", name="draft", demos=())(question=question).answer)
+
+    dev = [{"question": f"q{i}", "result": 8} for i in range(24)]
+    seen: list[str] = []
+
+    def right(example: Any, prediction: Any) -> bool:
+        seen.append(prediction.question)
+        return bool(example["result"] == prediction.result)
+
+    found = fw.compile(
+        successor, dev=dev, metric=right, engine=fw.ScriptedEngine(default="7"), budget=fw.Budget(), progress=False,
+    )  # fmt: skip
+    assert found.report["holdout"]["score"]["mean"] == 1.0 and set(seen) <= {r["question"] for r in dev}
+    assert found.report["tried"][0]["failed"] == 0 and failure_text(found.report["tried"][0]) == ""
+
+
+def test_the_commonest_reason_of_failures_stands_in_the_report_and_its_table() -> None:
+    import io
+
+    from rich.console import Console
+
+    from flopwise.cli.report import table_of_tried
+
+    def say(prompt: str, index: int) -> str:
+        return "[/b] is a number " * 9 + prompt.rpartition("say ")[2].split("<")[0]  # more than a number may take
+
+    found = fw.compile(
+        fw.Predict("question -> answer: int", demos=()), dev=[{"question": f"say {i}", "answer": 7} for i in range(24)],
+        metric="exact:answer", engine=fw.ScriptedEngine(say), budget=fw.Budget(), progress=False,
+    )  # fmt: skip
+    row = found.report["tried"][0]
+    assert row["failed"] == row["examples"] and row["failure"].startswith("node 'Predict.record': the output ran out")
+    assert "[/b]" in row["failure"]  # which is no mark-up of the table
+    out = io.StringIO()
+    Console(file=out, width=400).print(table_of_tried(found.report))
+    assert f"failed on {row['failed']} examples, most often: {' '.join(row['failure'].split())[:100]}" in out.getvalue()
 
 
 def test_trials_that_are_no_trials_are_told(tmp_path: Path) -> None:

@@ -1,13 +1,19 @@
 import copy
 import json
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from flopwise.errors import DataError
 from flopwise.ir.schemas import STRING, Field, Schema, canonical
+from flopwise.ir.types import type_json
 from flopwise.optimizers.data import Example, content_hash, data_hash, load
 
 INTEGER = canonical({"type": "integer"})
@@ -219,3 +225,55 @@ def test_a_value_without_content_has_a_stable_hash():
 def test_half_of_a_surrogate_pair_is_named_by_set_row_and_field(row: dict[str, object], field: str) -> None:
     with pytest.raises(DataError, match=f"dev, row 2: field '{field}' holds half of a surrogate pair"):
         load([{"question": "fine \U0001f600", "answer": 1}, row], SOLVE, name="dev")
+
+
+class Mood(Enum):
+    GLAD = "glad"
+
+
+class Town(BaseModel):
+    name: str
+    id: UUID
+
+
+def test_labels_may_be_members_models_and_what_json_spells_as_text():
+    number = UUID("12345678-1234-5678-1234-567812345678")
+    town = {"name": "Oslo", "id": str(number)}
+    kinds = {"mood": Mood, "town": Town, "key": UUID, "path": Path, "span": timedelta}
+    schema = Schema("S", "", (), tuple(Field(n, type_json(kind, n)) for n, kind in kinds.items()))
+    plain = {"mood": "glad", "town": town, "key": str(number), "path": "a/b", "span": "P1D"}
+    objects = {
+        "mood": Mood.GLAD, "town": Town(name="Oslo", id=number), "key": number, "path": Path("a/b"),
+        "span": timedelta(days=1),
+    }  # fmt: skip
+    assert data_hash(load([objects], schema)) == data_hash(load([plain], schema))
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("d.jsonl", f'{{"answer": {"1" * 4301}}}', "row 2: cannot be read: a whole number may have at most 4,300"),
+        ("d.jsonl", f'{{"question": "q", "answer": {DEEP}}}', "row 2: cannot be read: lists and .* at most 200 deep"),
+        ("d.csv", "q," + "1" * 131_073, "line 3: a cell may have at most 131,072 .*save the rows as JSONL"),
+        ("d.csv", f'q,"{DEEP[:99]}', "line 3: not CSV: unexpected end of data; quote the cell"),
+        ("d.csv", f"q,{'[' * 300 + ']' * 300}", "row 2: field 'answer' .*at most 200 deep; make"),
+        ("d.csv", "q," + "1" * 4301, "row 2: field 'answer' .*at most 4,300 digits; give longer ones as text"),
+    ],
+)
+def test_data_beyond_what_is_read_is_refused_by_file_and_line(tmp_path, name, text, said):
+    first = "question,answer\nq,1\n" if name == "d.csv" else '{"question": "q", "answer": 1}\n'
+    with pytest.raises(DataError, match=rf"{name}, {said}"):
+        load(write(tmp_path / name, first + text + "\n"), SOLVE)
+
+
+def test_data_in_memory_beyond_what_is_read_is_refused_by_row():
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value, said in ((deep, "at most 200 deep"), ([10**5000], "field 'note' cannot be read: .* 4,300 digits")):
+        with pytest.raises(DataError, match=f"list, row 2: .*{said}"):
+            load([ROWS[0], {**ROWS[1], "note": value}], SOLVE)
+    assert load([{**ROWS[0], "note": [10**4000]}], SOLVE)[0].note == [10**4000]

@@ -1,28 +1,28 @@
 import asyncio
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
 from types import SimpleNamespace
+from uuid import UUID
 
 import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
+from pydantic import Field as ModelField
 
 from flopwise.errors import BudgetError, MetricError
 from flopwise.ir.record import Failure, Values
-from flopwise.ir.schemas import STRING, Field, Schema
-from flopwise.optimizers.data import Example
-from flopwise.optimizers.metrics import (
-    bound,
-    contains,
-    exact_match,
-    f1,
-    metric_name,
-    named,
-    numeric_match,
-    read_number,
-    score,
-    token_f1,
-)
+from flopwise.ir.schemas import ANYTHING, STRING, Field, Schema
+from flopwise.ir.types import type_json
+from flopwise.modules.signature import Output, Signature
+from flopwise.optimizers.comparing import read_number, token_f1
+from flopwise.optimizers.data import Example, load
+from flopwise.optimizers.metrics import contains, exact_match, f1, numeric_match
+from flopwise.optimizers.scoring import bound, metric_name, named, score
 
 EXAMPLE = Example.of({"question": "how many?", "answer": 16, "unit": "Eggs"}, row=4)
 SCHEMA = Schema("S", "", (Field("question", STRING),), (Field("answer", STRING), Field("unit", STRING)))
@@ -234,3 +234,108 @@ def test_a_metric_file_that_exits_is_told(tmp_path):
     (tmp_path / "leaving.py").write_text("import sys\nsys.exit(3)\n")
     with pytest.raises(MetricError, match=r"leaving.py: cannot be imported: SystemExit: 3"):
         named(f"{tmp_path}/leaving.py:metric")
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "light blue"
+
+
+class Item(BaseModel):
+    id: UUID
+    colour: Colour = Colour.RED
+    span: timedelta = timedelta(days=1)
+
+
+class Tagged(BaseModel):
+    name: str
+    tags: list[str] = ModelField(default_factory=lambda: ["made"])
+
+
+class Town(BaseModel):
+    name: str = ModelField(alias="Name")
+
+
+@dataclass
+class Stored:
+    path: Path
+
+
+ID, OTHER = UUID(int=1), UUID(int=2)
+DAY = timedelta(days=1)
+
+
+def typed(kind, label, guess):
+    """The scores of a label as rows hold it and of a value as a record holds it, of an output of some type."""
+    schema = Schema("S", "", (), (Field("answer", type_json(kind, "answer")),))
+    example = load([{"answer": label}], schema)[0]
+    record = create_model("Out", __base__=Signature, answer=(kind, Output()))(answer=guess)
+    return [run(bound(metric("answer"), schema), record, example) for metric in (exact_match, f1, contains)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "guess", "wrong"),
+    [
+        (Colour, "light blue", Colour.BLUE, Colour.RED),
+        (Colour, Colour.RED, Colour.RED, Colour.BLUE),
+        (UUID, str(ID).upper(), ID, OTHER),
+        (UUID, ID, ID, OTHER),
+        (Path, "a/b", Path("a/b"), Path("c")),
+        (Path, Path("a/b"), Path("a/b"), Path("c")),
+        (timedelta, "PT24H", DAY, 2 * DAY),
+        (timedelta, DAY, DAY, 2 * DAY),
+        (date, "2024-01-02", date(2024, 1, 2), date(2025, 3, 4)),
+        (datetime, "2024-01-02T03:00:00Z", datetime(2024, 1, 2, 3, tzinfo=UTC), datetime(2025, 4, 4)),
+        (Decimal, 0.1, Decimal("0.10"), Decimal("0.2")),
+        (Decimal, Decimal("1.5"), Decimal("1.50"), Decimal(2)),
+        (Item, {"id": str(ID)}, Item(id=ID), Item(id=OTHER)),
+        (Item, {"id": str(ID), "span": "PT24H"}, Item(id=ID), Item(id=ID, span=2 * DAY)),
+        (Item, Item(id=ID), Item(id=ID), Item(id=ID, colour=Colour.BLUE)),
+        (Town, {"Name": "Oslo"}, Town(Name="oslo"), Town(Name="Rome")),
+        (Town, Town(Name="Oslo"), Town(Name="Oslo"), Town(Name="Rome")),
+        (Stored, Stored(Path("a")), Stored(Path("a")), Stored(Path("b"))),
+        (Colour | None, "red", Colour.RED, None),
+    ],
+)
+def test_labels_and_predictions_are_compared_as_the_same_type(kind, label, guess, wrong):
+    assert typed(kind, label, guess) == [1.0, 1.0, 1.0]
+    scores = typed(kind, label, wrong)
+    assert scores[0] == 0.0 and scores[1] < 1.0 and scores[2] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "guess", "wrong"),
+    [
+        (datetime, "2024-01-02T04:00:00+01:00", datetime(2024, 1, 2, 3, tzinfo=UTC), datetime(2024, 1, 2, 3)),
+        (list[UUID], [str(ID)], [ID], [ID, OTHER]),
+        (dict[str, timedelta], {"a": "PT24H"}, {"a": DAY}, {"b": DAY}),
+        (set[Colour], ["red", Colour.BLUE], {Colour.BLUE, Colour.RED}, {Colour.RED}),
+        (set[timedelta], ["PT24H"], {DAY}, {2 * DAY}),
+        (set[frozenset[int]], [[1, 2]], {frozenset({2, 1})}, {frozenset({1})}),
+        (dict[int, int], {"1": 2}, {1: 2}, {2: 2}),
+        (dict[Colour, int], {"red": 2}, {Colour.RED: 2}, {Colour.BLUE: 2}),
+        (Tagged, {"name": "a"}, Tagged(name="a"), Tagged(name="a", tags=["b"])),
+        (list[Item], [{"id": ID}], [Item(id=ID)], []),
+        (tuple[Colour, int], ["red", 1], (Colour.RED, 1), (Colour.RED, 2)),
+    ],
+)
+def test_exact_match_compares_times_lists_and_objects_as_the_same_type(kind, label, guess, wrong):
+    assert (typed(kind, label, guess)[0], typed(kind, label, wrong)[0]) == (1.0, 0.0)
+
+
+def test_an_output_that_may_be_anything_is_not_compared_by_its_type():
+    schema = Schema("S", "", (), (Field("result", ANYTHING),))
+    for metric in (exact_match(), contains("result")):
+        with pytest.raises(MetricError, match=r"output 'result', which may be anything; give it a type"):
+            bound(metric, schema)
+
+
+def test_a_metric_on_its_own_compares_either_spelling():
+    assert of(exact_match("a"), Colour.RED, "red") == of(exact_match("a"), DAY, "PT24H") == 1.0
+    assert of(exact_match("a"), Item(id=ID), {"id": str(ID)}) == 1.0
+    assert of(exact_match("a"), Path("a"), None) == of(exact_match("a"), object(), "a") == 0.0
+    assert of(numeric_match("a"), 3, Number.THREE) == 1.0
+
+
+class Number(Enum):
+    THREE = 3

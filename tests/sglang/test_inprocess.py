@@ -13,6 +13,7 @@ from flopwise.backends.engines.sglang.launch import Server
 from flopwise.backends.engines.testing import EngineConformance
 
 CPU = {"device": "cpu", "attention_backend": "torch_native", "disable_overlap_schedule": True, "dtype": "bfloat16"}
+LIMITS = {"disable_cuda_graph": True, "mem_fraction_static": 0.3, "max_total_tokens": 20_000, "sleep_on_idle": True}
 
 
 @pytest.mark.filterwarnings("ignore")  # SGLang's own, of which it has many
@@ -22,8 +23,7 @@ class TestInProcess(EngineConformance):
     def engine(cls, server: Server) -> Iterator[SGLangEngine]:
         """The model that the server runs, once more."""
         others = multiprocessing.active_children()
-        limits = {"disable_cuda_graph": True, "mem_fraction_static": 0.3, "max_total_tokens": 20_000}
-        engine = engine_of(f"sglang:{server.model}", server_args={**CPU, **limits})
+        engine = engine_of(f"sglang:{server.model}", server_args={**CPU, **LIMITS})
         assert isinstance(engine, SGLangEngine)
         yield engine
         engine.close()

@@ -44,6 +44,11 @@ def engine(spec: str | Engine, **options: Any) -> Engine:
 
 
 def _as_it_is(spec: Engine, options: dict[str, Any]) -> Engine:
+    if isinstance(spec, type):  # a class has every method that the protocol asks for
+        raise EngineError(
+            f"an engine must be an instance, but {spec.__name__} is a class; make one: {spec.__name__}(...), "
+            "or give a text such as 'openvino:MODEL'"
+        )
     if not isinstance(spec, Engine):
         raise EngineError(f"an engine or a text such as 'openvino:MODEL' is needed, but got {type(spec).__name__}")
     if options:

@@ -93,9 +93,11 @@ class Query:
             return ids
         if piece.truncate:
             return ids[: piece.cap]
+        lead = len(self.tokenizer.encode(piece.lead))
+        with_lead = f", both with {lead} for what leads it" if lead else ""
         raise InputError(
-            f"input {piece.given!r} takes {len(ids)} tokens at node {node!r}, but its cap is {piece.cap}; shorten it, "
-            f"or compile with caps={{{piece.given!r}: {len(ids)}}} or more"
+            f"input {piece.given!r} takes {len(ids)} tokens at node {node!r}, but its cap is {piece.cap}{with_lead}; "
+            f"shorten it, or compile with caps={{{piece.given!r}: {len(ids) - lead}}} or more"
         )
 
     def charge(

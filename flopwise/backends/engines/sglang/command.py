@@ -21,13 +21,15 @@ _ALWAYS = (
     "--constrained-json-disable-any-whitespace",
     *("--log-level-http", "warning"),
 )
-# Attention in plain torch, since SGLang's CPU kernels need processors of another kind.
+# Attention in plain torch, since SGLang's CPU kernels need processors of another kind. A scheduler with nothing to do
+# otherwise polls without a pause, which costs whatever else runs here one of its cores.
 _ON_CPU = (
     *("--device", "cpu"),
     *("--attention-backend", "torch_native"),
     "--disable-overlap-schedule",
     "--disable-cuda-graph",
     *("--dtype", "bfloat16"),
+    "--sleep-on-idle",
 )
 
 
