@@ -172,7 +172,7 @@ def test_an_engine_that_fails_raises() -> None:
         ({"question": 7}, "input 'question': .*string.*got 7"),
         ({"question": None}, "input 'question': .*string.*got None"),
         ({"question": "abc\ud800d"}, "input 'question': .*position 3"),
-        ({"question": "a" * 80}, "input 'question' takes 81 tokens at node 'solve.answer', but its cap is 6"),
+        ({"question": "a" * 80}, "input 'question' takes 80 tokens at node 'solve.answer', but its cap is 64"),
     ],
 )
 def test_inputs_that_are_refused(inputs: dict[str, Any], message: str) -> None:

@@ -189,7 +189,7 @@ def test_both_shows_run_against_one_server(stand_in: Path) -> None:
     launch = next(a for a in asked if "sglang launch" in a)
     model = stand_in.parent / "bundle" / "weights" / "tiny"
     assert launch.startswith(f"-m flopwise sglang launch {model} --port 30000 ") and launch.endswith(
-        "-- --max-running-requests 256"
+        "-- --max-running-requests 256 --decode-log-interval 1"
     )
     assert any("pip install" in a and "--no-index" in a and a.endswith("bundle/wheels/sglang.whl") for a in asked)
 

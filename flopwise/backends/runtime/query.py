@@ -93,11 +93,11 @@ class Query:
             return ids
         if piece.truncate:
             return ids[: piece.cap]
-        lead = len(self.tokenizer.encode(piece.lead))
-        with_lead = f", both with {lead} for what leads it" if lead else ""
+        lead = len(self.tokenizer.encode(piece.lead))  # the plan's cap has it in, the user's has not
+        takes, cap = len(ids) - lead, piece.cap - lead
         raise InputError(
-            f"input {piece.given!r} takes {len(ids)} tokens at node {node!r}, but its cap is {piece.cap}{with_lead}; "
-            f"shorten it, or compile with caps={{{piece.given!r}: {len(ids) - lead}}} or more"
+            f"input {piece.given!r} takes {takes} tokens at node {node!r}, but its cap is {cap}; shorten it, or "
+            f"compile with caps={{{piece.given!r}: {takes}}} or more"
         )
 
     def charge(

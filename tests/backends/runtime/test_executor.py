@@ -504,7 +504,7 @@ def test_kept_values_are_in_the_trace() -> None:
         ({"question": "q", "more": 1}, "unknown: 'more'"),
         ({"question": 7}, "question.*string"),
         ({"question": "abc\ud800"}, "position 3"),
-        ({"question": "x" * 65}, r"takes 66 tokens at node 'draft.Predict.answer'.*caps={'question': 66}"),
+        ({"question": "x" * 65}, r"takes 65 tokens at node 'draft.Predict.answer'.*caps={'question': 65}"),
     ],
 )
 def test_bad_inputs_are_refused_by_name(inputs: dict[str, Any], says: str) -> None:

@@ -17,7 +17,7 @@ def lowered(cap: int) -> Any:
 
 def test_the_cap_that_a_refusal_advises_is_the_least_that_will_do() -> None:
     text = "a" * 80
-    said = r"takes 81 tokens .* but its cap is 65, both with 1 for what leads it; .* caps=\{'question': 80\} or more"
+    said = r"takes 80 tokens .* but its cap is 64; .* caps=\{'question': 80\} or more"
     with pytest.raises(fw.InputError, match=said):
         lowered(64)(question=text)
     assert lowered(80)(question=text).answer == 3
