@@ -134,7 +134,7 @@ def _instant_lm() -> Any:
 
     responses = cycle([response(answer) for answer in ANSWERS])
 
-    class Instant(dspy.BaseLM):  # type: ignore[misc]
+    class Instant(dspy.BaseLM):  # type: ignore[misc]  # DSPy has no types
         def forward(self, prompt: Any = None, messages: Any = None, **settings: Any) -> Any:
             return next(responses)
 

@@ -37,7 +37,8 @@ def run(args: Namespace) -> int:
     from ..api import load
     from ..compiler.artifact import read
     from ..errors import PipelineFailure
-    from .rows import check_ending, read_input, read_rows, writer
+    from .output import check_ending, writer
+    from .rows import read_input, read_rows
 
     check_ending(args.output)
     sys.path.append(os.getcwd())  # as python does: host functions beside the caller are found

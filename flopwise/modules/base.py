@@ -21,7 +21,7 @@ from .open import Open, demos
 from .settings import check_settings
 from .signature import Signature, from_text, schema_of
 from .symbols import Symbol, as_ref, place, tracer
-from .worked import Demo as Demo
+from .worked import Demo
 
 # The record of a module: a signature given as text has no class, so its records are Any.
 S = TypeVar("S", default=Any)

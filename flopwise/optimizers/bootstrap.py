@@ -9,7 +9,7 @@ from ..errors import BudgetError, GraphError
 from ..ir.choices import ChoiceValue
 from ..ir.graph import Graph
 from ..ir.record import Values
-from ..modules.base import Demo
+from ..modules.worked import Demo
 from .data import Example
 from .demos import Site, candidate_sets, from_label, from_record, live_sites, module_of, sites
 from .evaluate import Entrant, Evaluator

@@ -17,8 +17,9 @@ from ..ir.graph import Graph
 from ..ir.nodes import Call
 from ..ir.record import Values
 from ..ir.types import jsonable
-from ..modules.base import Demo, Module
+from ..modules.base import Module
 from ..modules.predict import Predict
+from ..modules.worked import Demo
 from .data import Example
 
 SETS_A_SIZE = 3

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import flopwise as fw
-from flopwise.cli.rows import Jsonl, writer
+from flopwise.cli.output import Jsonl, writer
 from flopwise.cli.run import _many
 from flopwise.errors import InputError
 from tests.cli.conftest import Run

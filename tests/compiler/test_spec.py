@@ -18,10 +18,10 @@ from flopwise.ir.choices import Categorical, Integer, Real, Var
 from flopwise.ir.graph import Graph
 from flopwise.ir.nodes import Choice, Node, Op, Pack, Type, Waves
 from flopwise.ir.prompt import Message, Prompt, Ref, Text
-from flopwise.modules.base import Demo
 from flopwise.modules.predict import Predict
 from flopwise.modules.program import trace
 from flopwise.modules.signature import schema_of
+from flopwise.modules.worked import Demo
 from tests.programs import PROGRAMS, Program, Solve, Solver
 
 from .graph_parser import parse_graph

@@ -14,8 +14,8 @@ from flopwise.compiler.lower import lower
 from flopwise.compiler.stages import optimise
 from flopwise.ir.plan import Static
 from flopwise.ir.request import pack
-from flopwise.modules.base import Demo
 from flopwise.modules.program import trace
+from flopwise.modules.worked import Demo
 from flopwise.optimizers.demos import candidate_sets, nested
 from flopwise.optimizers.space import Space
 

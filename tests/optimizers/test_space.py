@@ -7,8 +7,8 @@ import pytest
 
 import flopwise as fw
 from flopwise.ir.choices import config_key
-from flopwise.modules.base import Demo
 from flopwise.modules.program import trace
+from flopwise.modules.worked import Demo
 from flopwise.optimizers.demos import candidate_sets, sites
 from flopwise.optimizers.ladder import fill, first_rungs, upper_rungs
 from flopwise.optimizers.space import Space

@@ -197,7 +197,7 @@ def _ended(handle: Any) -> bool:
 
 def _tensor(ids: TokenIds) -> Any:
     import numpy
-    import openvino  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    import openvino  # type: ignore[import-untyped,import-not-found,unused-ignore]  # has no types, may be absent
 
     return openvino.Tensor(numpy.array([ids], dtype=numpy.int64))
 

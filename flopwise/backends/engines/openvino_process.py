@@ -91,7 +91,7 @@ class Process:
             thread.join()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             with suppress(OSError):
-                stream.close()  # type: ignore[union-attr]
+                stream.close()  # type: ignore[union-attr]  # never None: started with pipes
 
     def _write(self) -> None:
         assert self._process.stdin is not None

@@ -103,7 +103,7 @@ def _scripted(model: str, options: dict[str, Any]) -> Engine:
 
 def _settings(kind: str, settings: Callable[..., S], options: dict[str, Any], *others: str) -> S:
     """An engine's settings out of its options; `others` are options that are no settings."""
-    known = [*others, *(f.name for f in dataclasses.fields(settings))]  # type: ignore[arg-type]
+    known = [*others, *(f.name for f in dataclasses.fields(settings))]  # type: ignore[arg-type]  # each is a dataclass
     for name in options:
         if name not in known:
             raise EngineError(f"engine {kind}: no option {name!r}; there are {', '.join(known)}{_near(name, known)}")

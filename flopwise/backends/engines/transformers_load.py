@@ -65,7 +65,7 @@ def load(model: str | Path, device: str, dtype: str) -> Loaded:
 def _import_torch() -> Any:
     try:
         import torch
-        import transformers  # noqa: F401
+        import transformers  # noqa: F401 (only to say here that it is missing)
     except ImportError as error:
         raise EngineError(
             'the engine kind "transformers" needs torch and transformers; install them with '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from ...ir.graph import Graph
 from ...ir.nodes import Call, Input, Loop, Node, Op
@@ -42,9 +43,12 @@ def fuse_turns(graph: Graph) -> Graph:
         repeat, each = pair
         fused = _fuse(repeat, each)
         nodes = [fused if n is repeat else n for n in graph.nodes if n is not each]
-        names = {each.name: fused.name}
-        graph = graph.rebuild(nodes, lambda ref, names=names: Ref(names.get(ref.node, ref.node), ref.path))  # type: ignore[misc]
+        graph = graph.rebuild(nodes, partial(_renamed, {each.name: fused.name}))
     return graph
+
+
+def _renamed(names: dict[str, str], ref: Ref) -> Ref:
+    return Ref(names.get(ref.node, ref.node), ref.path)
 
 
 def _next_pair(graph: Graph) -> tuple[Node, Node] | None:

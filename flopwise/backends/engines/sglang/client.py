@@ -41,7 +41,7 @@ class HttpTransport:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise EngineError(f"engine sglang: a URL such as http://host:30000 is needed, but got {url!r}")
         try:
-            import aiohttp  # noqa: F401
+            import aiohttp  # noqa: F401 (only to say now, not in mid-run, that it is missing)
         except ImportError as error:
             raise EngineError(
                 'the engine kind "sglang" needs aiohttp; install it with pip install "flopwise[sglang]"'
