@@ -48,6 +48,19 @@ def data_file(name: str) -> Path | None:
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
+def rows_of(name: str) -> list[dict[str, Any]]:
+    """The rows of a named set, `NAME.jsonl` in a data folder.
+
+    Raises:
+        FileNotFoundError: There is no such set; says where it was looked for.
+    """
+    file = data_file(f"{name}.jsonl")
+    if file is None:
+        raise FileNotFoundError(f"{name}: not on this machine; set FLOPWISE_DATA to a folder with {name}.jsonl")
+    with file.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines if line.strip()]
+
+
 def _gsm8k(split: str) -> list[Problem]:
     file = data_file(f"gsm8k_{split}.jsonl")
     if file is None:

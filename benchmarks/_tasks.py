@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import flopwise as fw
 
-from ._data import problems
+from ._data import problems, rows_of
 
 Rows = list[dict[str, Any]]
 
@@ -24,6 +25,7 @@ class Task:
         plain: The fixed pipeline to beat: zero-shot chain of thought.
         metric: The score of one prediction.
         rows: Train, dev and test, disjoint and the same at every run.
+        signature: What is asked.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Task:
     plain: Callable[[], Any]
     metric: Any
     rows: Callable[[], tuple[Rows, Rows, Rows]]
+    signature: type[fw.Signature]
 
 
 class Maths(fw.Signature):
@@ -38,20 +41,6 @@ class Maths(fw.Signature):
 
     question: str = fw.Input()
     answer: int = fw.Output(desc="the final number")
-
-
-class MathsSolver(fw.Program):
-    """Drafts by one technique, as many as pay, and a vote that ends once it is settled."""
-
-    draft = fw.choice(
-        fw.Predict(Maths), fw.ChainOfThought(Maths), fw.ProgramOfThought(Maths, max_tokens=192, repairs=0)
-    )
-    n = fw.integer(1, 16, log=True)
-
-    def forward(self, question: str) -> Maths:
-        """Sample in waves and vote."""
-        drafts = fw.sample(self.draft, n=self.n, temperature=0.6, wave=4, stop="beta")(question=question)
-        return fw.vote(drafts, field="answer")
 
 
 def _gsm8k() -> tuple[Rows, Rows, Rows]:
@@ -65,6 +54,52 @@ def _rows(split: str, count: int) -> Rows:
     return [{"question": p.question, "answer": int(p.answer.replace(",", ""))} for p in problems("gsm8k", split, count)]
 
 
+class Count(fw.Signature):
+    """Count the objects that the question asks for."""
+
+    question: str = fw.Input()
+    answer: int = fw.Output(desc="how many there are")
+
+
+class Coin(fw.Signature):
+    """Follow the coin through every flip."""
+
+    question: str = fw.Input()
+    answer: Literal["yes", "no"] = fw.Output()
+
+
+def _one_file(name: str, read: Callable[[str], Any]) -> tuple[Rows, Rows, Rows]:
+    """A set that comes as one file: 50 train, 100 dev, and up to 300 of the rest to test."""
+    rows = [{"question": row["question"], "answer": read(row["answer"])} for row in rows_of(name)]
+    random.Random(0).shuffle(rows)
+    return rows[:50], rows[50:150], rows[150:450]
+
+
+def solver(signature: type[fw.Signature]) -> fw.Program:
+    """Drafts by one technique, as many as pay, and a vote that ends once it is settled."""
+
+    class Solver(fw.Program):
+        draft = fw.choice(
+            fw.Predict(signature), fw.ChainOfThought(signature),
+            fw.ProgramOfThought(signature, max_tokens=192, repairs=0),
+        )  # fmt: skip
+        n = fw.integer(1, 16, log=True)
+
+        def forward(self, question: str) -> Any:
+            drafts = fw.sample(self.draft, n=self.n, temperature=0.6, wave=4, stop="beta")(question=question)
+            return fw.vote(drafts, field="answer")
+
+    return Solver()
+
+
+def _task(name: str, signature: type[fw.Signature], rows: Callable[[], tuple[Rows, Rows, Rows]]) -> Task:
+    plain = partial(fw.ChainOfThought, signature, demos=())
+    return Task(name, partial(solver, signature), plain, fw.exact_match("answer"), rows, signature)
+
+
 TASKS: Sequence[Task] = (
-    Task("gsm8k", MathsSolver, lambda: fw.ChainOfThought(Maths, demos=()), fw.exact_match("answer"), _gsm8k),
+    _task("gsm8k", Maths, _gsm8k),
+    _task("multiarith", Maths, partial(_one_file, "multiarith", int)),
+    _task("object_counting", Count, partial(_one_file, "bbh_object_counting", int)),
+    _task("coin_flip", Coin, partial(_one_file, "coin_flip", str)),
 )

@@ -10,6 +10,7 @@ from typing import Any
 from ..backends.runtime.executor import Executable, Run, gather_all
 from ..backends.runtime.sandbox import Sandbox
 from ..backends.runtime.scheduler import Scheduler
+from ..compiler.draws import Draw
 from ..compiler.stages import Explanation
 from ..errors import PipelineFailure
 from ..ir.choices import ChoiceValue
@@ -33,16 +34,20 @@ class Entrant:
         config: The value of each choice.
         plan: Its plan.
         explanation: The stages it came through.
+        draws: What it asks an engine for, and how much of it.
         status: "racing", "done" (all of dev seen) or "dropped".
-        why: Why it was dropped.
+        why: Why it was dropped, or ran no further.
+        rung: True where it stands on the ladder, and so runs before anything that was proposed.
     """
 
     key: str
     config: Mapping[str, ChoiceValue]
     plan: Plan
     explanation: Explanation
+    draws: tuple[Draw, ...] = ()
     status: str = "racing"
     why: str = ""
+    rung: bool = False
 
 
 class Evaluator:

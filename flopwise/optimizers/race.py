@@ -1,4 +1,4 @@
-"""The race: configs meet the examples of dev in one order, block by block; the clearly worse leave early.
+"""The race: configs meet the examples of dev in one order, block by block; who runs next is decided by expected gain.
 
 Every decision depends on cells and on what had been spent when it was first taken, both of which are stored; so a
 search that was killed takes the same decisions again, without asking anything twice.
@@ -7,26 +7,31 @@ search that was killed takes the same decisions again, without asking anything t
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import BudgetError, GraphError
-from ..ir.choices import ChoiceValue
+from ..ir.choices import ChoiceValue, config_key
 from ..ir.flops import format_flops
 from .data import Example
 from .evaluate import Entrant, Evaluator
 from .ladder import first_rungs, upper_rungs
-from .racing import State, Table, blocks, drop, leader, next_block, next_config, share
+from .proposals import at_random, neighbours
+from .racing import Bet, level, share
 from .space import Space
+from .standing import Standing
 from .trials import Trials
 
 ALPHA = 0.1
-FIRST_BLOCK = 16
-WIDTH = 3  # configs that run a block in one round
+WIDTH = 3  # configs that run a block in one round, beside those that the bank answers
+FREE = 8  # most of those
+ROUND_SHARE = 0.05  # of what is left: the less there is, the more often one decides what it is for
 OVERLAP = 2  # rounds under way at once: while the last answers of one come in, the next keeps the engine's batch full
-PRIOR_USE = 0.35  # share of its bound that a config is thought to take while none has run; the cap holds regardless
-LEADERS = 2  # configs whose counts the upper rungs raise
+LEADERS = 2  # configs whose counts the upper rungs raise, and whose neighbours are looked at
+PROSPECTS = 64  # configs in view that have not run; the latest ones
+CHANCE = 4  # random ones that come into view at every look
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,12 @@ class Limits:
     """When a race ends.
 
     Attributes:
-        configs: Most configs tried.
+        configs: Most configs tried; those whose samples were all in the bank do not count.
         patience: Configs tried in vain after the last change of leader.
     """
 
-    configs: int = 48
-    patience: int = 16
+    configs: int = 64
+    patience: int = 24
 
 
 @dataclass(frozen=True)
@@ -84,24 +89,28 @@ class Race:
         self.left = left
         self.limits = limits
         self.notify = notify
-        self.table = Table(len(dev))
-        self.ends = blocks(len(dev), first=min(FIRST_BLOCK, len(dev)))
+        self.standing = Standing(space, len(dev))
+        self.table = self.standing.table
         self.entrants: dict[str, Entrant] = {}
         self.refused: dict[str, str] = {}
         self.leader: str | None = None
+        self._prospects: dict[str, Entrant] = {}
+        self._explored: set[str] = set()  # configs whose neighbours are in view
+        self._paid: set[str] = set()  # configs that had something to draw
+        self._bets: dict[tuple[str, str], Bet] = {}
+        self._incumbents: list[str] = []
         self._since_leader = 0
         self._rounds: deque[Round] = deque()
         self._rungs: Iterator[dict[str, ChoiceValue]] = first_rungs(space)
         self._climbed = False
+        self._moment = 0
 
     async def run(self) -> None:
-        """Race until the budget, the configs or the patience are used up."""
-        moment = 0
+        """Race until the budget is used up, or nothing that could run is expected to change the choice."""
         try:
             while True:
-                spent = self.spent(moment)
-                moment += 1
-                self._enter()
+                spent = self.spent(self._moment)
+                self._moment += 1
                 units = self._units(self.left(spent, self._dearest()))
                 if units:
                     self._rounds.append(Round(units, asyncio.ensure_future(self._run_units(units))))
@@ -131,6 +140,7 @@ class Race:
         await asyncio.gather(*(r.running for r in self._rounds), return_exceptions=True)
         while self._rounds:
             self._enter_cells(self._rounds.popleft())
+        self._note_leader()
 
     def _under_way(self) -> list[tuple[Entrant, range]]:
         return [unit for round_ in self._rounds for unit in round_.units]
@@ -139,96 +149,143 @@ class Race:
         """A config in few words: its number in the order of entering."""
         return f"#{list(self.entrants).index(entrant.key) + 1}"
 
-    # entering -------------------------------------------------------------------------------------------
-
-    def _enter(self) -> None:
-        """Let configs in while few are racing and few wait for their first block."""
-        busy = self._busy()
-        while (
-            len([e for e in self._racing() if e.key not in busy]) < 2 * WIDTH
-            and len([e for e in self._fresh() if e.key not in busy]) < WIDTH
-            and self._may_enter()
-        ):
-            proposed = self._propose()
-            if proposed is None:
-                return
-            self._admit(*proposed)
-
-    def _may_enter(self) -> bool:
-        tried = len(self.entrants) + len(self.refused)
-        return tried < self.limits.configs and self._since_leader < self.limits.patience
-
-    def _propose(self) -> tuple[str, dict[str, ChoiceValue]] | None:
-        """The next rung of the ladder that is new; then what Optuna proposes."""
-        while True:
-            rung = next(self._rungs, None)
-            if rung is not None:
-                asked = self.trials.ask(rung)
-                if asked is not None:
-                    return asked
-            elif self._climbed:
-                return self.trials.ask()
-            elif self._fresh():
-                return None  # the upper rungs wait for what the first ones show
-            else:
-                self._climbed = True
-                self._rungs = upper_rungs(self.space, self._best_configs())
-
-    def _best_configs(self) -> list[Mapping[str, ChoiceValue]]:
-        ranked = sorted(self.entrants.values(), key=lambda e: -self._mean(e.key))
-        return [e.config for e in ranked[:LEADERS]]
-
-    def _admit(self, key: str, config: Mapping[str, ChoiceValue]) -> None:
-        try:
-            self.entrants[key] = self.make(config)
-        except (BudgetError, GraphError) as error:  # over the cap, or longer than the model's context
-            self.refused[key] = str(error)
-            self.trials.tell(key, (), 0.0, dropped=False, over_cap=1.0)
-        self._since_leader += 1
-
-    # running --------------------------------------------------------------------------------------------
-
-    def _racing(self) -> list[Entrant]:
-        return [e for e in self.entrants.values() if e.status == "racing"]
-
-    def _fresh(self) -> list[Entrant]:
-        return [e for e in self._racing() if not self.table.scores(e.key)]
+    # who runs next --------------------------------------------------------------------------------------
 
     def _units(self, left: float) -> list[tuple[Entrant, range]]:
-        """What runs next: up to WIDTH configs with their next blocks, as far as the budget goes."""
-        states = {s.key: s for s in (self._state(e) for e in self.entrants.values() if e.status != "dropped")}
-        left -= sum(states.pop(key).flops for key in self._busy() if key in states)
+        """What runs next: the ladder first, then whoever promises most for a FLOP, as far as the budget goes."""
+        busy = {entrant.key for entrant, _ in self._under_way()}
+        self._climb(busy)
+        waiting = [e for e in self._fresh() if e.key not in busy]
+        ranked = waiting if waiting else self._by_promise(busy)
+        pending = [(e, b) for e, b in self._under_way()]
+        left -= sum(self._price(e, b) for e, b in pending)
         units: list[tuple[Entrant, range]] = []
-        started = bool(self._rounds) or any(self.table.scores(key) for key in self.entrants)
-        while len(units) < WIDTH and (key := next_config(states.values())) is not None:
-            state = states.pop(key)
+        paid, taken, most = 0, 0.0, left * ROUND_SHARE
+        for entrant in ranked:
+            done = len(self.table.scores(entrant.key))
+            block = range(done, self.standing.next_stop(done))
+            price = self._price(entrant, block)
+            if paid == WIDTH or len(units) == WIDTH + FREE or (paid and taken + price > most):
+                break
             # What a first block takes is a guess, and the meter keeps the cap: something is tried in any case.
-            if state.flops > left and (started or units):
-                if self._racing() and not units and not self._rounds:
-                    self.entrants[key].why = f"its next block may take {format_flops(state.flops)}, more than is left"
+            if price > left and (self.table.filled or units or pending):
+                entrant.why = f"its next block may take {format_flops(price)}, more than is left"
                 continue
-            left -= state.flops
-            units.append((self.entrants[key], next_block(self.ends, len(state.scores))))
+            if entrant.key not in self.entrants and not self._admit(entrant, price):
+                continue
+            entrant.why = ""
+            left, taken = left - price, taken + price
+            if price > 0:
+                paid += 1
+                self._paid.add(entrant.key)
+            units.append((entrant, block))
         return units
 
-    def _busy(self) -> set[str]:
-        return {entrant.key for entrant, _ in self._under_way()}
+    def _by_promise(self, busy: set[str]) -> list[Entrant]:
+        """Configs, tried or not, by their expected gain for a FLOP; those without any are left out."""
+        self._look_around()
+        if not self.table.filled:
+            return [] if busy else list(self._prospects.values())
+        known = [e for e in self.entrants.values() if self.table.scores(e.key) or e.status == "racing"]
+        every = [*known, *(self._prospects.values() if self._may_enter() else self._free_prospects())]
+        open_ = [
+            i
+            for i, e in enumerate(every)
+            if e.status == "racing" and e.key not in busy and len(self.table.scores(e.key)) < len(self.dev)
+        ]
+        rates = self.standing.rates(every, open_)
+        return [every[i] for i in sorted(open_, key=lambda i: (-rates[i], every[i].key)) if rates[i] > 0]
+
+    def _price(self, entrant: Entrant, block: range) -> float:
+        return self.standing.price(entrant, block.start, block.stop)
+
+    def _free_prospects(self) -> list[Entrant]:
+        first = range(self.standing.next_stop(0))
+        return [e for e in self._prospects.values() if self._price(e, first) == 0]
 
     def _dearest(self) -> float:
         """Most FLOPs per query of any config that may win."""
         return max((self.table.flops(e.key) for e in self.entrants.values() if e.status != "dropped"), default=0.0)
 
-    def _state(self, entrant: Entrant) -> State:
-        scores = self.table.scores(entrant.key)
-        block = next_block(self.ends, len(scores))
-        each = self.table.flops(entrant.key) or entrant.plan.bound * self._used()
-        return State(entrant.key, scores, len(self.dev), each * len(block))
+    def _fresh(self) -> list[Entrant]:
+        """Rungs that have not run."""
+        return [e for e in self.entrants.values() if e.status == "racing" and e.rung and not self.table.scores(e.key)]
 
-    def _used(self) -> float:
-        """What share of their bounds configs have used so far: what a new one will probably take of its own."""
-        known = [e for e in self.entrants.values() if self.table.scores(e.key)]
-        shares = [self.table.flops(e.key) / e.plan.bound for e in known if e.plan.bound]
-        return sum(shares) / len(shares) if shares else PRIOR_USE
+    # entering -------------------------------------------------------------------------------------------
+
+    def _climb(self, busy: set[str]) -> None:
+        """Let in the rungs of the ladder: the first ones at once, the upper ones once those have shown something."""
+        while len([e for e in self._fresh() if e.key not in busy]) < WIDTH and self._may_enter():
+            rung = next(self._rungs, None)
+            if rung is None:
+                if self._climbed or not self.table.filled or self._fresh():
+                    return
+                self._climbed = True
+                self._rungs = upper_rungs(self.space, self._best_configs())
+                continue
+            self._ask(rung)
+
+    def _ask(self, rung: Mapping[str, ChoiceValue]) -> None:
+        asked = self.trials.ask(rung)
+        entrant = self._made(*asked) if asked is not None else None
+        if entrant is not None:
+            entrant.rung = True
+            self.entrants[entrant.key] = entrant
+            self._since_leader += 1
+
+    def _admit(self, prospect: Entrant, price: float) -> bool:
+        """Let a prospect in; False where it stands in the trials already."""
+        del self._prospects[prospect.key]
+        asked = prospect.key in self.trials.open or self.trials.ask(prospect.config)
+        if not asked:
+            return False
+        self.entrants[prospect.key] = prospect
+        self._since_leader += price > 0
+        return True
+
+    def _may_enter(self) -> bool:
+        return len(self._paid) + len(self.refused) < self.limits.configs and self._since_leader < self.limits.patience
+
+    def _look_around(self) -> None:
+        """Keep configs in view that may be worth a try: the sampler's, neighbours of the leaders, and chance."""
+        rng = random.Random(f"{self.trials.seed}/{len(self.entrants)}/{self.leader}")
+        if not any(key in self._prospects for key in self.trials.open) and self._may_enter():
+            proposed = self.trials.ask()
+            if proposed is not None:
+                self._see(proposed[1], proposed[0])
+        for config in self._best_configs():
+            if config_key(config) not in self._explored:
+                self._explored.add(config_key(config))
+                for neighbour in neighbours(self.space, config, rng):
+                    self._see(neighbour)
+        for _ in range(CHANCE):
+            self._see(at_random(self.space, rng))
+        out_of_view = [key for key in self._prospects if key not in self.trials.open]
+        for key in out_of_view[: max(len(self._prospects) - PROSPECTS, 0)]:
+            del self._prospects[key]
+
+    def _see(self, config: Mapping[str, ChoiceValue], key: str = "") -> None:
+        key = key or config_key(config)
+        if key not in self.entrants and key not in self.refused and key not in self._prospects:
+            made = self._made(key, config)
+            if made is not None:
+                self._prospects[key] = made
+
+    def _made(self, key: str, config: Mapping[str, ChoiceValue]) -> Entrant | None:
+        try:
+            entrant = self.make(config)
+        except (BudgetError, GraphError) as error:  # over the cap, or longer than the model's context
+            self.refused[key] = str(error)
+            if key in self.trials.open:
+                self.trials.tell(key, (), 0.0, dropped=False, over_cap=1.0)
+            return None
+        self.standing.enter(entrant)
+        return entrant
+
+    def _best_configs(self) -> list[Mapping[str, ChoiceValue]]:
+        return [e.config for e in self.standing.ranked(self.entrants.values())[:LEADERS]]
+
+    # running --------------------------------------------------------------------------------------------
 
     async def _run_units(self, units: Sequence[tuple[Entrant, range]]) -> None:
         from ..backends.runtime.executor import gather_all
@@ -240,43 +297,45 @@ class Race:
             for i in block:
                 known = self.evaluator.store.get("dev", entrant.key, self.dev[i].id)
                 if known is not None:
-                    self.table.add(entrant.key, i, *known)
+                    self.standing.add(entrant, i, *known)
 
     # judging --------------------------------------------------------------------------------------------
 
     def _judge(self) -> None:
-        """Drop what another config beats at no higher cost, mark what has seen all of dev, note the leader."""
-        alive = [e for e in self.entrants.values() if e.status != "dropped"]
-        alpha = share(ALPHA, max(len(self.entrants), 2))
-        for entrant in [e for e in alive if e.status == "racing"]:
-            better = next((o for o in alive if o is not entrant and self._beats(o, entrant, alpha)), None)
-            if better is not None:
-                entrant.status, entrant.why = "dropped", f"beaten by {self.label(better)}"
+        """Note the leader, drop what it beats at no higher cost, mark what has seen all of dev."""
+        self._note_leader()
+        for entrant in [e for e in self.entrants.values() if e.status == "racing"]:
+            if self._beaten(entrant):
+                entrant.status, entrant.why = "dropped", f"beaten by {self.label(self.entrants[self.leader or ''])}"
             elif len(self.table.scores(entrant.key)) >= len(self.dev):
                 entrant.status = "done"
             else:
                 continue
             dropped = entrant.status == "dropped"
             self.trials.tell(entrant.key, self.table.scores(entrant.key), self.table.flops(entrant.key), dropped)
-        self._note_leader()
 
-    def _beats(self, other: Entrant, entrant: Entrant, alpha: float) -> bool:
-        mine, theirs = self.table.scores(entrant.key), self.table.scores(other.key)
-        if other.status == "dropped" or not mine or not theirs:
+    def _beaten(self, entrant: Entrant) -> bool:
+        mine = self.table.scores(entrant.key)
+        if self.leader is None or entrant.key == self.leader or not mine:
             return False
         # A cheaper config stays on the Pareto front even if it is worse.
-        if self.table.flops(other.key) > self.table.flops(entrant.key) * 1.05:
+        if self.table.flops(self.leader) > self.table.flops(entrant.key) * 1.05:
             return False
-        return drop(theirs, mine, len(self.dev), alpha)
+        bet = self._bets.setdefault((self.leader, entrant.key), Bet(len(self.dev)))
+        bet.see(self.table.scores(self.leader), mine)
+        return bet.evidence >= level(share(ALPHA, self._incumbents.index(self.leader) + 1))
 
     def _note_leader(self) -> None:
-        best = leader(self._state(e) for e in self.entrants.values() if e.status != "dropped")
+        best = self.standing.leader(e for e in self.entrants.values() if e.status != "dropped")
         if best is not None and best.key != self.leader:
             self.leader, self._since_leader = best.key, 0
+            if best.key not in self._incumbents:
+                self._incumbents.append(best.key)
 
     def _tell_rest(self) -> None:
-        for entrant in self._racing():
+        for entrant in [e for e in self.entrants.values() if e.status == "racing"]:
             scores = self.table.scores(entrant.key)
+            entrant.why = entrant.why or "what more of it would tell was not worth its FLOPs"
             self.trials.tell(entrant.key, scores, self.table.flops(entrant.key), dropped=True)
 
     # results --------------------------------------------------------------------------------------------
@@ -286,12 +345,8 @@ class Race:
         return sum(scores) / len(scores) if scores else 0.0
 
     def winner(self) -> Entrant | None:
-        """The best config by mean score among those that saw all of dev; by its lower bound if none did."""
-        done = [e for e in self.entrants.values() if e.status == "done"]
-        if done:
-            return max(done, key=lambda e: (self._mean(e.key), -self.table.flops(e.key)))
-        best = leader(self._state(e) for e in self.entrants.values() if self.table.scores(e.key))
-        return self.entrants[best.key] if best else None
+        """The config thought best by all cells together; None where there is none."""
+        return self.standing.leader(e for e in self.entrants.values() if e.status != "dropped")
 
     def front(self) -> list[Entrant]:
         """The Pareto front over (mean score, mean FLOPs per query) of the configs that saw all of dev."""

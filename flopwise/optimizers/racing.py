@@ -2,22 +2,22 @@
 
 Dropping rests on a test that stays valid however often one looks: a bet against "the challenger is at least as good
 as the incumbent" on each paired difference, drawn without replacement (Waudby-Smith & Ramdas 2024, "Estimating means
-of bounded random variables by betting"). What runs next rests on bounds that only steer and drop nothing.
+of bounded random variables by betting"). What runs next is another matter (`gain`), which drops nothing.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, takewhile
 
 from ..errors import DataError
 
 # Each bet stakes a fixed share of the most that it may; their mean is as valid as each and nearly as good as the best.
 _STAKES = (0.15, 0.3, 0.45, 0.6, 0.8)
 _TINY = 1e-9
+BLOCK = 8  # examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,13 @@ class Table:
 
     Attributes:
         total: Number of dev examples.
+        filled: Number of cells.
     """
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self._cells: dict[str, dict[int, Cell]] = {}
+        self.filled = 0
+        self._rows: dict[str, _Row] = {}
 
     def add(self, key: str, index: int, score: float, flops: float) -> None:
         """Enter a cell.
@@ -52,29 +54,57 @@ class Table:
         """
         if not 0 <= index < self.total or not 0 <= score <= 1:
             raise DataError(f"`0 <= index < {self.total}` and `0 <= score <= 1` must hold, but got {index=}, {score=}")
-        cell = self._cells.setdefault(key, {}).setdefault(index, Cell(score, flops))
-        if cell.score != score:
-            raise DataError(f"a cell is scored once, but config {key} on example {index} has {cell.score}, now {score}")
+        row = self._rows.setdefault(key, _Row())
+        known = row.at(index)
+        if known is None:
+            row.put(index, Cell(score, flops))
+            self.filled += 1
+        elif known.score != score:
+            raise DataError(
+                f"a cell is scored once, but config {key} on example {index} has {known.score}, now {score}"
+            )
 
     def cells(self, key: str) -> Mapping[int, Cell]:
         """The cells of a config, by example index."""
-        return self._cells.get(key, {})
+        row = self._rows.get(key, _Row())
+        return {**{i: Cell(s, f) for i, (s, f) in enumerate(zip(row.scores, row.flops, strict=True))}, **row.ahead}
 
-    def scores(self, key: str) -> list[float]:
+    def scores(self, key: str) -> Sequence[float]:
         """The scores of a config on the first examples, up to the first it has no cell for.
 
         Cells that came in before an earlier one are left out: which ends first may depend on how hard it is.
         """
-        return [cell.score for cell in self._leading(key)]
+        row = self._rows.get(key)
+        return row.scores if row is not None else ()
 
     def flops(self, key: str) -> float:
         """Mean FLOPs per query of a config over the same examples as `scores`; 0 where there are none."""
-        leading = self._leading(key)
-        return math.fsum(c.flops for c in leading) / len(leading) if leading else 0.0
+        row = self._rows.get(key)
+        return row.spent / len(row.flops) if row is not None and row.flops else 0.0
 
-    def _leading(self, key: str) -> list[Cell]:
-        cells = self.cells(key)
-        return [cells[i] for i in takewhile(cells.__contains__, count())]
+
+class _Row:
+    """The cells of one config: those of the first examples, and those that are ahead of a gap."""
+
+    __slots__ = ("ahead", "flops", "scores", "spent")
+
+    def __init__(self) -> None:
+        self.scores: list[float] = []
+        self.flops: list[float] = []
+        self.spent = 0.0
+        self.ahead: dict[int, Cell] = {}
+
+    def at(self, index: int) -> Cell | None:
+        if index < len(self.scores):
+            return Cell(self.scores[index], self.flops[index])
+        return self.ahead.get(index)
+
+    def put(self, index: int, cell: Cell) -> None:
+        self.ahead[index] = cell
+        while (following := self.ahead.pop(len(self.scores), None)) is not None:
+            self.scores.append(following.score)
+            self.flops.append(following.flops)
+            self.spent += following.flops
 
 
 def permutation(total: int, seed: int) -> tuple[int, ...]:
@@ -82,33 +112,29 @@ def permutation(total: int, seed: int) -> tuple[int, ...]:
     return tuple(random.Random(seed).sample(range(total), total))
 
 
-def blocks(total: int, first: int = 8, *, doubling: bool = True) -> tuple[int, ...]:
-    """After how many examples the configs are compared: 8, 16, 32, ..., total, or 8, 16, 24, ... if not doubling.
+def next_stop(done: int, total: int) -> int:
+    """After how many examples a config that has met `done` stops next: 8, 16, 24, 36, 54, ..., `total`.
+
+    First blocks are small, since most configs need no more; later ones are half of what came before.
 
     Raises:
-        DataError: total or first is not positive.
+        DataError: done lies outside 0 to total.
     """
-    if total < 1 or first < 1:
-        raise DataError(f"`total >= 1` and `first >= 1` must hold, but got {total=}, {first=}")
-    ends = [first]
-    while ends[-1] < total:
-        ends.append(ends[-1] * 2 if doubling else ends[-1] + first)
-    return (*ends[:-1], total)
+    if not 0 <= done <= total:
+        raise DataError(f"`0 <= done <= total` must hold, but got {done=}, {total=}")
+    stop = done + max(BLOCK, done // 2)
+    # A remainder that fills no batch goes with the block before it.
+    return total if total - stop < BLOCK else stop
 
 
-def next_block(ends: Sequence[int], done: int) -> range:
-    """The example indices up to the end of the block that a config with `done` examples is in; empty at the end."""
-    return range(done, next((end for end in ends if end > done), done))
+def share(alpha: float, incumbents: int) -> float:
+    """The level at which the `incumbents`-th incumbent of a race, counted from 1, tests its challengers.
 
-
-def share(alpha: float, configs: int) -> float:
-    """The level of each comparison, so that the best of `configs` is dropped with probability at most alpha.
-
-    The best one meets at most configs - 1 others as incumbents, each in one test, so changes of incumbent are paid
-    for. The promise is about configs that do not depend on the examples; for those proposed from what was seen it is
-    a good guide, and the holdout has the last word.
+    The shares of all incumbents add up to alpha at most, however many there come to be: so the best config, which each
+    of them tests once, is dropped with probability at most alpha. The promise is about configs that do not depend on
+    the examples; for those proposed from what was seen it is a good guide, and the holdout has the last word.
     """
-    return alpha / max(configs - 1, 1)
+    return alpha / (incumbents * (incumbents + 1))
 
 
 def drop(incumbent: Sequence[float], challenger: Sequence[float], total: int, alpha: float) -> bool:
@@ -126,91 +152,71 @@ def drop(incumbent: Sequence[float], challenger: Sequence[float], total: int, al
     Raises:
         DataError: alpha lies outside 0 to 1, or there are more pairs than examples.
     """
-    return evidence(incumbent, challenger, total) >= -math.log(_level(alpha))
+    return evidence(incumbent, challenger, total) >= level(alpha)
 
 
 def evidence(incumbent: Sequence[float], challenger: Sequence[float], total: int) -> float:
     """The natural log of the most that the bets against the challenger ever had; infinite once it cannot catch up."""
-    if min(len(incumbent), len(challenger)) > total:
-        raise DataError(f"at most {total} pairs can be compared, but got {min(len(incumbent), len(challenger))}")
-    capital = [1.0] * len(_STAKES)
-    most, lead = 1.0, 0.0
-    for seen, (ours, theirs) in enumerate(zip(incumbent, challenger, strict=False)):
-        # If both were equal over all examples, the differences yet to come would have this mean.
-        expected = -lead / (total - seen)
-        gap = ours - theirs
-        worst = 1 + expected  # how far below that mean a difference may fall
-        if worst > _TINY:
-            capital = [c * (1 + stake * (gap - expected) / worst) for c, stake in zip(capital, _STAKES, strict=True)]
-        lead += gap
-        if lead > total - seen - 1 + _TINY:
-            return math.inf
-        most = max(most, sum(capital) / len(capital))
-    return math.log(most)
+    bet = Bet(total)
+    bet.see(incumbent, challenger)
+    return bet.evidence
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """Where a config stands in the race.
+class Bet:
+    """Bets against one challenger, pair by pair.
+
+    Args:
+        total: Number of dev examples.
 
     Attributes:
-        key: The config's key.
-        scores: Its scores on the first examples.
-        total: Number of dev examples.
-        flops: FLOPs that its next block would take beyond what the sample bank holds.
+        seen: Pairs so far.
     """
 
-    key: str
-    scores: Sequence[float]
-    total: int
-    flops: float
+    __slots__ = ("_capital", "_lead", "_most", "seen", "total")
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.seen = 0
+        self._capital = [1.0] * len(_STAKES)
+        self._most, self._lead = 1.0, 0.0
 
     @property
-    def done(self) -> bool:
-        """True where every example has been scored."""
-        return len(self.scores) >= self.total
+    def evidence(self) -> float:
+        """The natural log of the most that the bets ever had; infinite once the challenger cannot catch up."""
+        return math.log(self._most) if self._most < math.inf else math.inf
+
+    def see(self, incumbent: Sequence[float], challenger: Sequence[float]) -> None:
+        """Take in the pairs that are new in two lists of scores on the same examples.
+
+        Raises:
+            DataError: There are more pairs than examples.
+        """
+        pairs = min(len(incumbent), len(challenger))
+        if pairs > self.total:
+            raise DataError(f"at most {self.total} pairs can be compared, but got {pairs}")
+        for at in range(self.seen, pairs):
+            self._pair(incumbent[at] - challenger[at])
+
+    def _pair(self, gap: float) -> None:
+        # If both were equal over all examples, the differences yet to come would have this mean.
+        expected = -self._lead / (self.total - self.seen)
+        worst = 1 + expected  # how far below that mean a difference may fall
+        if worst > _TINY:
+            self._capital = [
+                c * (1 + stake * (gap - expected) / worst) for c, stake in zip(self._capital, _STAKES, strict=True)
+            ]
+        self._lead += gap
+        self.seen += 1
+        certain = self._lead > self.total - self.seen + _TINY
+        self._most = math.inf if certain else max(self._most, sum(self._capital) / len(self._capital))
 
 
-def bounds(scores: Sequence[float], total: int, z: float = 1.96) -> tuple[float, float]:
-    """Between which values the mean over all `total` examples probably lies: (0, 1) at first, the mean at the end."""
-    if not scores:
-        return 0.0, 1.0
-    n, mean = len(scores), math.fsum(scores) / len(scores)
-    # Wilson's interval with the finite population's correction: what is left to see shrinks to nothing.
-    z2 = z * z * (total - n) / max(total - 1, 1)
-    centre = (mean + z2 / (2 * n)) / (1 + z2 / n)
-    half = math.sqrt(z2) * math.sqrt(max(mean * (1 - mean), 0.0) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
+def level(alpha: float) -> float:
+    """The evidence that a test at level alpha asks for.
 
-
-def leader(states: Iterable[State]) -> State | None:
-    """The incumbent: the config whose lower bound is highest, so that few lucky examples make none."""
-    return max(states, key=lambda s: (bounds(s.scores, s.total)[0], len(s.scores), -s.flops, s.key), default=None)
-
-
-def next_config(states: Iterable[State]) -> str | None:
-    """The key of the config that runs its next block, or None when all have seen every example.
-
-    The challenger runs that could gain most over the incumbent, by its upper bound, for a FLOP; what costs nothing,
-    since the bank has it, runs first. The incumbent runs where that challenger has caught up with it, so that there
-    are pairs to compare, and where it is the only one left.
+    Raises:
+        DataError: alpha lies outside 0 to 1.
     """
-    ranked = sorted(states, key=lambda s: s.key)
-    best = leader(ranked)
-    waiting = [s for s in ranked if not s.done and s is not best]
-    if best is None or not waiting:
-        return None if best is None or best.done else best.key
-    floor = bounds(best.scores, best.total)[0]
-    chosen = max(waiting, key=lambda s: _promise(s, floor))
-    return best.key if not best.done and len(chosen.scores) >= len(best.scores) else chosen.key
-
-
-def _promise(state: State, floor: float) -> tuple[bool, float, int]:
-    gain = max(bounds(state.scores, state.total)[1] - floor, 0.0)
-    return state.flops <= 0, gain / state.flops if state.flops > 0 else gain, -len(state.scores)
-
-
-def _level(alpha: float) -> float:
     if not 0 < alpha < 1:
         raise DataError(f"`0 < alpha < 1` must hold, but got {alpha=}")
-    return alpha
+    return -math.log(alpha)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..backends.runtime.meter import Meter
 from ..backends.runtime.scheduler import Scheduler
 from ..compiler.demos import demos_in
+from ..compiler.draws import draws
 from ..compiler.lower import lower
 from ..compiler.stages import complete, optimise
 from ..errors import BudgetError, DataError, GraphError
@@ -207,7 +208,7 @@ class Search:
     def _entrant(self, config: Mapping[str, ChoiceValue]) -> Entrant:
         explanation = optimise(self.graph, config, self.pool.demos)
         plan = lower(explanation.result, self.engine, self.caps, self.task.budget.per_query)
-        return Entrant(config_key(config), dict(config), plan, explanation)
+        return Entrant(config_key(config), dict(config), plan, explanation, draws(plan))
 
     def _uncapped(self, config: Mapping[str, ChoiceValue]) -> Plan:
         return lower(optimise(self.graph, config).result, self.engine, self.caps)

@@ -9,6 +9,7 @@ from ..compiler.passes import specialise
 from ..compiler.passes.specialise import open_values
 from ..ir.choices import Categorical, ChoiceValue, Config, DemoSet, Domain, Integer, Real, Var
 from ..ir.graph import Graph
+from ..ir.nodes import Choice
 
 if TYPE_CHECKING:
     import optuna
@@ -22,17 +23,27 @@ class Space:
     Args:
         graph: The traced graph, choices open.
         demo_sets: For each demo choice, candidate sets of demo ids by label.
+
+    Attributes:
+        variables: Every choice, by name.
+        branches: Names of those between modules, on which it depends what else is alive.
     """
 
     def __init__(self, graph: Graph, demo_sets: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None) -> None:
         self.graph = graph
         self.demo_sets = {k: {NO_DEMOS: (), **v} for k, v in (demo_sets or {}).items()}
         self.variables = {v.name: v for v in open_values(graph)}
+        self.branches = frozenset(n.attrs.choice for _, n in graph.walk() if isinstance(n.attrs, Choice))
+        self._live: dict[frozenset[tuple[str, ChoiceValue]], tuple[Var, ...]] = {}
 
     def live(self, config: Config) -> tuple[Var, ...]:
         """Choices that are still open once the config is applied."""
-        known = {k: () if isinstance(self.variables[k].domain, DemoSet) else v for k, v in config.items()}
-        return open_values(specialise(self.graph, known))
+        # What is alive depends on the branches taken; of the other choices, only on whether they are decided.
+        key = frozenset((k, v if k in self.branches else "") for k, v in config.items())
+        if key not in self._live:
+            known = {k: () if isinstance(self.variables[k].domain, DemoSet) else v for k, v in config.items()}
+            self._live[key] = open_values(specialise(self.graph, known))
+        return self._live[key]
 
     def suggest(self, trial: optuna.Trial) -> dict[str, ChoiceValue]:
         """A whole config, each live choice suggested by the trial in the order in which it comes alive."""
@@ -65,7 +76,7 @@ class Space:
         return next((label for label, ids in sets.items() if ids == value), NO_DEMOS)
 
     def structures(self) -> Iterator[dict[str, ChoiceValue]]:
-        """Every assignment of the categorical choices that are live, the first labels first."""
+        """Every assignment of the choices between modules that are live, the first labels first."""
         yield from self._structures({})
 
     def _structures(self, config: dict[str, ChoiceValue]) -> Iterator[dict[str, ChoiceValue]]:
@@ -78,7 +89,7 @@ class Space:
             yield from self._structures({**config, found.name: label})
 
     def _live_structural(self, config: Config) -> Sequence[Var]:
-        return [v for v in self.live(config) if isinstance(v.domain, Categorical)]
+        return [v for v in self.live(config) if v.name in self.branches]
 
     def as_text(self) -> str:
         """Every choice, its domain, and its candidate demo sets, one a line."""

@@ -29,6 +29,9 @@ class Trials:
         seed: Seed of all proposals.
         storage: File of the Optuna storage; None keeps it in memory only.
 
+    Attributes:
+        open: Trials that have been asked for and not been told of, by config.
+
     Raises:
         StudyError: The file cannot be opened, or is no Optuna storage.
     """
@@ -41,7 +44,7 @@ class Trials:
         self.seed = seed
         self._study = optuna.create_study(direction="maximize")
         self._mirror = _mirror(storage)
-        self._open: dict[str, optuna.Trial] = {}
+        self.open: dict[str, optuna.Trial] = {}
         self._tried: set[str] = set()
 
     def ask(self, preset: Config | None = None) -> tuple[str, dict[str, ChoiceValue]] | None:
@@ -60,7 +63,7 @@ class Trials:
             key = config_key(config)
             if key not in self._tried:
                 self._tried.add(key)
-                self._open[key] = trial
+                self.open[key] = trial
                 trial.set_user_attr("config", key)
                 return key, config
             self._forget(trial)
@@ -70,7 +73,7 @@ class Trials:
         """Say what became of a config: its mean score so far, or by how many FLOPs it breaks the per-query cap."""
         from optuna.trial import TrialState
 
-        trial = self._open.pop(key)
+        trial = self.open.pop(key)
         trial.set_user_attr("flops_per_query", flops)
         trial.set_user_attr("examples", len(scores))
         trial.set_constraint("per_query", over_cap)

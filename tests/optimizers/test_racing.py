@@ -6,19 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flopwise.errors import DataError
-from flopwise.optimizers.racing import (
-    State,
-    Table,
-    blocks,
-    bounds,
-    drop,
-    evidence,
-    leader,
-    next_block,
-    next_config,
-    permutation,
-    share,
-)
+from flopwise.optimizers.racing import BLOCK, Bet, Table, drop, evidence, next_stop, permutation, share
 
 
 def pairs(total, wins, losses, rng):
@@ -29,7 +17,9 @@ def pairs(total, wins, losses, rng):
 
 
 def dropped_at(first, second, total, alpha):
-    ends = blocks(total)
+    ends = [next_stop(0, total)]
+    while ends[-1] < total:
+        ends.append(next_stop(ends[-1], total))
     return next((t for t in ends if drop(first[:t], second[:t], total, alpha)), None)
 
 
@@ -111,8 +101,17 @@ def test_the_bets_are_fair_on_average():
     assert sum(f >= 4 for f in finals) / len(finals) <= 1 / 4
 
 
-def test_the_level_is_shared_among_the_best_ones_rivals():
-    assert (share(0.05, 11), share(0.05, 2), share(0.05, 1)) == (0.005, 0.05, 0.05)
+def test_the_levels_of_all_incumbents_add_up_to_one():
+    assert share(0.05, 1) == 0.025
+    assert 0.0499 < sum(share(0.05, i) for i in range(1, 1000)) <= 0.05
+
+
+def test_a_bet_takes_in_what_is_new():
+    first, second = [1, 0, 1, 1, 1, 0, 1, 1], [0, 0, 1, 0, 0, 1, 0, 0]
+    bet = Bet(50)
+    for seen in (3, 3, 5, 8):
+        bet.see(first[:seen], second)
+        assert (bet.seen, bet.evidence) == (seen, evidence(first[:seen], second, 50))
 
 
 def test_surplus_scores_wait_and_nonsense_is_refused():
@@ -124,20 +123,23 @@ def test_surplus_scores_wait_and_nonsense_is_refused():
         drop([1], [0], 1, 0)
 
 
-def test_blocks_grow_or_stay():
-    assert blocks(100) == (8, 16, 32, 64, 100)
-    assert blocks(30, 10, doubling=False) == (10, 20, 30)
-    assert blocks(5) == (5,) and blocks(8) == (8,)
-    with pytest.raises(DataError, match="total >= 1"):
-        blocks(0)
+def test_blocks_grow():
+    stops = [0]
+    while stops[-1] < 100:
+        stops.append(next_stop(stops[-1], 100))
+    assert stops == [0, 8, 16, 24, 36, 54, 81, 100]
+    assert next_stop(0, 5) == 5
+    with pytest.raises(DataError, match="done <= total"):
+        next_stop(6, 5)
 
 
-@given(st.integers(1, 500), st.integers(1, 50), st.booleans())
-def test_blocks_cover_every_example_once(total, first, doubling):
-    ends, seen = blocks(total, first, doubling=doubling), []
-    while block := next_block(ends, len(seen)):
-        seen += block
-    assert seen == list(range(total))
+@given(st.integers(1, 2000))
+def test_blocks_end_with_the_examples_and_are_never_tiny(total):
+    done = 0
+    while done < total:
+        stop = next_stop(done, total)
+        assert done < stop <= total and stop - done >= min(BLOCK, total)
+        done = stop
 
 
 def test_the_permutation_is_seeded_and_whole():
@@ -150,7 +152,7 @@ def test_a_table_gives_scores_up_to_the_first_gap():
     for index, score, flops in [(0, 1, 2e9), (1, 0.5, 4e9), (3, 0, 9e9)]:
         table.add("a", index, score, flops)
     assert (table.scores("a"), table.flops("a"), len(table.cells("a"))) == ([1, 0.5], 3e9, 3)
-    assert (table.scores("b"), table.flops("b")) == ([], 0.0)
+    assert (list(table.scores("b")), table.flops("b")) == ([], 0.0)
     table.add("a", 2, 1, 1e9)
     assert table.scores("a") == [1, 0.5, 1, 0]
 
@@ -163,49 +165,3 @@ def test_a_cell_is_scored_once():
     for index, score in [(0, 0.5), (5, 1), (-1, 1), (1, 1.5), (1, float("nan"))]:
         with pytest.raises(DataError, match=r"must hold|scored once"):
             table.add("a", index, score, 1.0)
-
-
-def test_bounds_close_in_on_the_mean():
-    assert bounds([], 10) == (0.0, 1.0)
-    assert bounds([1, 0, 1, 1], 4) == (0.75, 0.75)
-    widths = [high - low for low, high in (bounds([1, 0] * n, 40) for n in range(1, 21))]
-    assert widths == sorted(widths, reverse=True) and widths[-1] == 0
-
-
-def test_few_lucky_examples_make_no_leader():
-    lucky, steady = State("lucky", [1] * 3, 100, 1), State("steady", [1, 1, 1, 0] * 20, 100, 1)
-    assert leader([lucky, steady]) is steady
-    assert leader([]) is None
-
-
-def test_the_next_config_is_the_most_promising_for_a_flop():
-    best = State("best", [1, 1, 1, 0] * 8, 100, 5e12)
-    weak = State("weak", [0] * 16, 100, 1e12)
-    fresh, dear = State("fresh", [], 100, 1e12), State("dear", [], 100, 9e12)
-    assert next_config([best, weak, fresh, dear]) == "fresh"
-    assert next_config([best, dear, State("weak", [0] * 16, 100, 1e14)]) == "dear"
-    assert next_config([best, fresh, State("banked", [0] * 16, 100, 0)]) == "banked"
-
-
-def test_the_incumbent_runs_when_its_challenger_has_caught_up():
-    best, level = State("best", [1] * 8, 100, 1e12), State("level", [1, 0] * 4, 100, 1e12)
-    assert next_config([best, level]) == "best"
-    assert next_config([State("best", [1] * 16, 100, 1e12), level]) == "level"
-    assert next_config([State("best", [1] * 8, 8, 1e12)]) is None
-    assert next_config([State("best", [1] * 8, 9, 1e12)]) == "best"
-    assert next_config([]) is None
-
-
-def test_a_whole_race_finds_the_best_and_saves_cells():
-    rng = random.Random(0)
-    total, rates = 160, {"a": 0.2, "b": 0.4, "c": 0.75, "d": 0.3, "e": 0.45}
-    truth = {key: [float(rng.random() < rate) for _ in range(total)] for key, rate in rates.items()}
-    table, alive, ends = Table(total), set(rates), blocks(total)
-    while (key := next_config(states := [State(k, table.scores(k), total, 1.0) for k in sorted(alive)])) is not None:
-        for index in next_block(ends, len(table.scores(key))):
-            table.add(key, index, truth[key][index], 1.0)
-        best = leader(states).key
-        level = share(0.05, len(rates))
-        alive -= {k for k in alive if k != best and drop(table.scores(best), table.scores(k), total, level)}
-    assert alive == {"c"}
-    assert sum(len(table.cells(k)) for k in rates) < 0.7 * total * len(rates)

@@ -1,0 +1,59 @@
+"""The search with one thing left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flopwise.optimizers.race import Race
+
+from ._matrix import Matrix
+from ._outcome import Outcome
+from ._replay import replay
+
+Change = Callable[[Race], None]
+
+
+def _no_racing(race: Race) -> None:
+    """Every config meets all of dev at once."""
+    race.standing.next_stop = lambda done: race.standing.total  # type: ignore[method-assign]
+
+
+def _no_warm_start(race: Race) -> None:
+    """The sampler and chance begin, no ladder of presets."""
+    race._rungs = iter(())
+    race._climbed = True
+
+
+def _no_prices(race: Race) -> None:
+    """What a block costs does not count in what runs next."""
+    race.standing.toll = lambda entrant, start, stop: float(stop - start)  # type: ignore[method-assign]
+
+
+def _no_model(race: Race) -> None:
+    """A config's cells say nothing of another's."""
+    among = race.standing.similarity.among
+
+    def apart(places: Any) -> Any:
+        kernel, shared = among(places)
+        return 0.01 + 0.99 * np.eye(len(kernel)), np.eye(len(shared))
+
+    race.standing.similarity.among = apart  # type: ignore[method-assign]
+
+
+ABLATIONS: dict[str, Change | None] = {
+    "nothing": lambda race: None,
+    "the bank": None,
+    "racing": _no_racing,
+    "the warm start": _no_warm_start,
+    "prices": _no_prices,
+    "the model": _no_model,
+}
+
+
+def replay_without(what: str, matrix: Matrix, share: float, seed: int) -> Outcome:
+    """A search on a matrix without something: see `ABLATIONS`."""
+    change = ABLATIONS[what]
+    return replay(matrix, share, seed, banked=change is not None, change=change)

@@ -1,0 +1,202 @@
+"""Record a response matrix with a real model: `python -m benchmarks.racing.record --task NAME`.
+
+Nine prompts of a task (three techniques, each with no, two or four demonstrations made on train), each answered once at
+temperature 0 and voted on with two to five samples at 0.6: 45 configs on 100 examples of dev. Samples stay in the work
+folder, so a run that is broken off goes on; what is written is scores and FLOPs only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import flopwise as fw
+from flopwise.backends.runtime.bank import SampleBank
+from flopwise.ir.record import Failure
+from flopwise.ir.types import jsonable
+from flopwise.optimizers.data import load
+from flopwise.optimizers.scoring import bound, score
+
+from .._report import commit, machine, versions
+from .._tasks import TASKS, Task
+from ._matrix import Matrix
+
+DATA = Path(__file__).parent / "data"
+SHOTS = (0, 2, 4)
+DRAWS = (2, 3, 4, 5)
+_TOKENS = 160  # of reasoning, and of a program
+_UNDER_WAY = 64
+
+Rows = list[dict[str, Any]]
+
+
+def technique(name: str, signature: type[fw.Signature], demos: Sequence[Mapping[str, Any]] = ()) -> fw.Module[Any]:
+    """A technique at fixed demonstrations."""
+    match name:
+        case "Predict":
+            return fw.Predict(signature, demos=list(demos))
+        case "ChainOfThought":
+            return fw.ChainOfThought(signature, demos=list(demos), max_tokens=_TOKENS)
+        case _:
+            return fw.ProgramOfThought(signature, demos=list(demos), max_tokens=_TOKENS, repairs=0)
+
+
+def program(module: fw.Module[Any], draws: int) -> fw.Program:
+    """One answer, or a vote over so many."""
+
+    class Voted(fw.Program):
+        draft = module
+
+        def forward(self, question: str) -> Any:
+            if draws == 1:
+                return self.draft(question=question)
+            return fw.vote(fw.sample(self.draft, n=draws, temperature=0.6)(question=question), field="answer")
+
+    return Voted()
+
+
+class Recorder:
+    """Answers a task's questions by one config after another, through one sample bank.
+
+    Args:
+        task: The task.
+        engine: The engine.
+        folder: Where its samples and its demonstrations stay.
+    """
+
+    def __init__(self, task: Task, engine: Any, folder: Path) -> None:
+        self.task = task
+        self.engine = engine
+        self.folder = folder
+        self.train, self.dev, _ = task.rows()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.bank = SampleBank(folder / "samples.db")
+
+    def matrix(self) -> Matrix:
+        """Every config on every example of dev."""
+        streams: list[dict[str, str]] = []
+        arms: list[tuple[int, int]] = []
+        scores, flops = [], []
+        for name in ("Predict", "ChainOfThought", "ProgramOfThought"):
+            demos = self._demos(name)
+            for shots in SHOTS:
+                module = technique(name, self.task.signature, demos[:shots])
+                for draws in ((1,), DRAWS):
+                    stream = {"technique": name, "prompt": f"{shots} shots", "at": "0" if draws == (1,) else "0.6"}
+                    cells = {n: self._cells(module, n) for n in reversed(draws)}  # the most first, at once
+                    arms += [(len(streams), n) for n in draws]
+                    scores += [[score for score, _ in cells[n]] for n in draws]
+                    flops.append(_by_draw({n: [f for _, f in cells[n]] for n in draws}))
+                    streams.append(stream)
+                    _say(
+                        f"{name} {shots} shots {draws}: {[round(float(np.mean(s)), 2) for s in scores[-len(draws) :]]}"
+                    )
+        about = {
+            "task": self.task.name, "model": self.engine.model.name, "command": "python -m " + _command(),
+            "commit": commit(), "machine": machine(), "versions": versions(),
+        }  # fmt: skip
+        return Matrix(self.task.name, tuple(streams), tuple(arms), np.array(scores), tuple(flops), about)
+
+    def _demos(self, name: str) -> Rows:
+        """Worked examples from train that came out right, the shortest first; kept in a file once made."""
+        file = self.folder / f"demos-{name}.json"
+        if not file.exists():
+            rows = self.train[:24]
+            records = asyncio.run(self._answers(program(technique(name, self.task.signature), 1), rows))
+            right = [r for r, row in zip(records, rows, strict=True) if r is not None and r["answer"] == row["answer"]]
+            made = rows if name == "Predict" else sorted(right, key=lambda r: len(str(r)))
+            file.write_text(json.dumps(made[: max(SHOTS)]))
+        found: Rows = json.loads(file.read_text())
+        return found
+
+    async def _answers(self, of: fw.Program, rows: Rows) -> list[dict[str, Any] | None]:
+        _, runs = await self._runs(of, rows)
+        fields = [None if isinstance(run.result, Failure) else jsonable(run.result.fields) for run in runs]
+        return [None if f is None else {**row, **f} for f, row in zip(fields, rows, strict=True)]
+
+    def _cells(self, module: fw.Module[Any], draws: int) -> list[tuple[float, float]]:
+        return asyncio.run(self._scored(program(module, draws)))
+
+    async def _scored(self, of: fw.Program) -> list[tuple[float, float]]:
+        schema, runs = await self._runs(of, self.dev)
+        metric = bound(self.task.metric, schema)
+        cells = []
+        for example, run in zip(load(self.dev, schema, name="dev"), runs, strict=True):
+            failed = isinstance(run.result, Failure)
+            cells.append((0.0 if failed else await score(metric, example, run.result), run.trace.flops))
+        return cells
+
+    async def _runs(self, of: fw.Program, rows: Rows) -> tuple[Any, list[Any]]:
+        pipeline = fw.lower(of, engine=self.engine, data=self.train + self.dev, bank=self.bank)
+        schema = pipeline.plan.graph.schema
+        gate, ended, began = asyncio.Semaphore(_UNDER_WAY), 0, time.monotonic()
+
+        async def one(row: Mapping[str, Any]) -> Any:
+            nonlocal ended
+            async with gate:
+                run = await pipeline.run({f.name: row[f.name] for f in schema.inputs})
+            ended += 1
+            if ended % 20 == 0:
+                _say(f"  {ended} of {len(rows)}, {time.monotonic() - began:.0f} s")
+            return run
+
+        try:
+            return schema, await asyncio.gather(*(one(row) for row in rows))
+        finally:
+            pipeline.close()
+
+
+def _by_draw(flops: Mapping[int, Sequence[float]]) -> Any:
+    """FLOPs of each draw, of what so many draws take: the first two share what two take, as one prompt and two answers.
+
+    Args:
+        flops: FLOPs per example by number of draws.
+    """
+    counts = sorted(flops)
+    whole = {n: np.array(flops[n]) for n in counts}
+    if counts == [1]:
+        return whole[1][None]
+    later = [whole[b] - whole[a] for a, b in pairwise(counts)]
+    each = np.mean(later, axis=0)  # what a draw beside the first takes
+    return np.stack([whole[counts[0]] - each, each, *later])
+
+
+def _command() -> str:
+    return "benchmarks.racing.record " + " ".join(sys.argv[1:])
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser("python -m benchmarks.racing.record", description=__doc__)
+    parser.add_argument("--task", choices=[t.name for t in TASKS], required=True)
+    parser.add_argument("--engine", default="openvino:qwen2.5-coder-1.5b-instruct")
+    parser.add_argument("--work", type=Path, default=Path(".cache/racing"), help="where samples stay")
+    options = parser.parse_args()
+    task = next(t for t in TASKS if t.name == options.task)
+    engine = fw.engine(options.engine)
+    try:
+        recorder = Recorder(task, engine, options.work / task.name)
+        matrix = recorder.matrix()
+        recorder.bank.close()
+    finally:
+        engine.close()
+    DATA.mkdir(exist_ok=True)
+    matrix.save(DATA / f"{task.name}.json")
+    _say(f"best {matrix.means.max():.3f}, {len(matrix.arms)} configs -> {DATA / task.name}.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Where every config of a race stands: its cells, what is thought of it, and what running it further would take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from .racing import Table, next_stop
+from .similarity import Similarity
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .belief import Belief
+    from .evaluate import Entrant
+    from .space import Space
+
+PRIOR_USE = 0.35  # share of its bound that a config is thought to take while none has run; the cap holds regardless
+CAUTION = 1.0  # standard deviations that are taken off what is expected of a config, where one is to be chosen
+TIERS = ((1.0, 1.0), (0.5, 0.1), (0.25, 0.1))  # (cost as a share of the leader's, weight of the best under that cost)
+
+
+class Standing:
+    """Cells, beliefs and prices of the configs of a race.
+
+    Args:
+        space: The space.
+        total: Examples of dev.
+    """
+
+    def __init__(self, space: Space, total: int) -> None:
+        self.table = Table(total)
+        self.total = total
+        self.similarity = Similarity(space)
+        self._places: dict[str, int] = {}
+        self._ranked: tuple[int, tuple[str, ...], list[Entrant]] = (-1, (), [])
+        self._use: dict[int, float] = {}  # of configs that ran, the share of their bounds that they used
+        self._drawn: dict[str, NDArray[np.int64]] = {}  # of each source, samples drawn by example
+
+    def enter(self, entrant: Entrant) -> None:
+        """Take a config in."""
+        if entrant.key not in self._places:
+            sources = frozenset(draw.source for draw in entrant.draws)
+            self._places[entrant.key] = self.similarity.add(entrant.config, sources)
+
+    def add(self, entrant: Entrant, index: int, score: float, flops: float) -> None:
+        """Take a cell in, and what it has drawn."""
+        import numpy as np
+
+        self.table.add(entrant.key, index, score, flops)
+        if entrant.plan.bound:
+            self._use[self._places[entrant.key]] = self.table.flops(entrant.key) / entrant.plan.bound
+        for draw in entrant.draws:
+            drawn = self._drawn.setdefault(draw.source, np.zeros(self.total, np.int64))
+            drawn[index] = max(int(drawn[index]), draw.count)
+
+    def belief(self, entrants: Sequence[Entrant]) -> Belief:
+        """What is thought of these configs; at least one of them has cells."""
+        from .belief import believe
+
+        kernel, shared = self.similarity.among([self._places[e.key] for e in entrants])
+        return believe([self.table.scores(e.key) for e in entrants], kernel, shared, self.total)
+
+    def rates(self, entrants: Sequence[Entrant], open_: Sequence[int]) -> Sequence[float]:
+        """Expected gain per FLOP of running each of the open ones, by place, further; 0 for the others."""
+        import numpy as np
+
+        from .gain import rates
+
+        belief = self.belief(entrants)
+        costs = np.array([self.cost(e) for e in entrants])
+        leading = costs[int(np.argmax(np.where(belief.seen > 0, belief.mean, -1.0)))]
+        tiers = [(weight, costs <= share * leading if share < 1 else costs >= 0) for share, weight in TIERS]
+
+        def toll(i: int, start: int, stop: int) -> float:
+            return self.toll(entrants[i], start, stop)
+
+        return [float(x) for x in rates(belief, open_, self.next_stop, toll, tiers)]
+
+    def next_stop(self, done: int) -> int:
+        """After how many examples a config that has met `done` stops next."""
+        return next_stop(done, self.total)
+
+    def leader(self, entrants: Iterable[Entrant]) -> Entrant | None:
+        """The config thought best of those with cells; None where there is none."""
+        return next(iter(self.ranked(entrants)), None)
+
+    def ranked(self, entrants: Iterable[Entrant]) -> list[Entrant]:
+        """The configs with cells, from the one thought best down; of equally good ones the cheaper first."""
+        met = [e for e in entrants if self.table.scores(e.key)]
+        if not met:
+            return []
+        state = (self.table.filled, tuple(e.key for e in met))
+        if self._ranked[:2] != state:
+            self._ranked = (*state, self._by_mean(met))
+        return self._ranked[2]
+
+    def _by_mean(self, met: Sequence[Entrant]) -> list[Entrant]:
+        belief = self.belief(met)
+        sure = {e.key: float(m) for e, m in zip(met, belief.mean - CAUTION * belief.deviation, strict=True)}
+        return sorted(met, key=lambda e: (-round(sure[e.key], 6), self.table.flops(e.key), e.key))
+
+    # prices ---------------------------------------------------------------------------------------------
+
+    def cost(self, entrant: Entrant) -> float:
+        """FLOPs per query of a config: as measured, or its bound times the share that configs like it use."""
+        return self.table.flops(entrant.key) or entrant.plan.bound * self._used(entrant)
+
+    def price(self, entrant: Entrant, start: int, stop: int) -> float:
+        """FLOPs that a config takes for examples `start` to `stop` beyond what the bank has."""
+        return self.cost(entrant) * self._lacking(entrant, start, stop)
+
+    def toll(self, entrant: Entrant, start: int, stop: int) -> float:
+        """What a block counts for in deciding who runs next: its price."""
+        return self.price(entrant, start, stop)
+
+    def _lacking(self, entrant: Entrant, start: int, stop: int) -> float:
+        """How many examples' worth of a config's draws is not in the bank, by the bounds of the draws."""
+        whole = sum(draw.flops for draw in entrant.draws)
+        if not whole:
+            return float(stop - start)
+        missing = 0.0
+        for draw in entrant.draws:
+            drawn = self._drawn.get(draw.source)
+            have = 0 if drawn is None else drawn[start:stop].clip(max=draw.count).sum()
+            missing += draw.flops * (stop - start - float(have) / draw.count)
+        return missing / whole
+
+    def _used(self, entrant: Entrant) -> float:
+        """The share of its bound that a config will probably use, by how alike the known ones are."""
+        known = [(place, used) for place, used in self._use.items() if used]
+        if not known:
+            return PRIOR_USE
+        place = self._places[entrant.key]
+        weights = [self.similarity.at(place, other) ** 4 for other, _ in known]
+        return sum(w * used for w, (_, used) in zip(weights, known, strict=True)) / sum(weights)
