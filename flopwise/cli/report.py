@@ -69,6 +69,26 @@ def verdict(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def front_text(report: Mapping[str, Any]) -> str:
+    """The Pareto front, a line a point, the config in use marked; "" where there is none."""
+    from ..optimizers.front import Front
+
+    front = Front.of_report(report)
+    if not front:
+        return ""
+    lines = [
+        "Pareto front by scores on dev, which flatter since dev chose among "
+        f"{len(report['tried'])} configs; of these only #{front.winner} met the holdout:"
+    ]
+    for point in front:
+        mark = "*" if point.number == report["chosen"] else " "
+        flops = f"{flops_text(point.flops)} a query, at most {flops_text(point.bound)}"
+        further = "".join(f"   {n} {'-' if m is None else f'{m:.4g}'}" for n, m in point.objectives.items())
+        score = score_text(asdict(point.score))
+        lines.append(f" {mark}#{point.number:<3} {score:>22}   {flops}{further}   {config_text(point.config)}")
+    return "\n".join(lines)
+
+
 def print_report(report: Mapping[str, Any]) -> None:
     """Print the table of what was tried, and the verdict."""
     from .words import console
