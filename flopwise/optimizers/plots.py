@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from html import escape
 from itertools import accumulate
@@ -38,9 +39,7 @@ def plot_front(compiled: Pipeline[..., Any] | Mapping[str, Any], *, against: str
     front = Front.of_report(report)
     if against is not None and against not in front.better:
         raise ConfigError(f"the search had no objective {against!r}; it had {', '.join(front.better) or 'none'}")
-    figure = _figure(
-        against or "mean FLOPs per query", "mean score on dev", f"Pareto front of {len(report['tried'])} configs"
-    )
+    figure = _figure(against or "mean FLOPs per query", "mean score", f"Pareto front of {len(report['tried'])} configs")
     on_front = {p.number for p in front}
     others = [r for r in report["tried"] if r["score"] and r["number"] not in on_front]
     _scatter(figure, [r for r in others if r["status"] == "done"], against, "saw all of dev", _GREY, "circle-open")
@@ -48,7 +47,8 @@ def plot_front(compiled: Pipeline[..., Any] | Mapping[str, Any], *, against: str
     _front(figure, front, report["chosen"], against)
     _in_use(figure, report, against)
     if against is None:
-        figure.update_xaxes(type="log", exponentformat="SI", dtick="D2", minexponent=3)
+        ticks = _ticks([r["flops_per_query"] for r in report["tried"] if r["flops_per_query"]])
+        figure.update_xaxes(type="log", tickvals=ticks, ticktext=[format_flops(t) for t in ticks])
     figure.update_yaxes(tickformat=".0%")
     return figure
 
@@ -104,6 +104,14 @@ def _figure(x: str, y: str, title: str) -> Figure:
     return figure
 
 
+def _ticks(values: list[float]) -> list[float]:
+    """1, 2 and 5 times the powers of ten around the values."""
+    low, high = min(values, default=1.0), max(values, default=1.0)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    every = [step * 10.0**power for power in powers for step in (1, 2, 5)]
+    return [tick for tick in every if low / 2.5 <= tick <= high * 2.5]
+
+
 def _scatter(
     figure: Figure, rows: Iterable[Mapping[str, Any]], against: str | None, name: str, colour: str, symbol: str
 ) -> None:
@@ -124,7 +132,7 @@ def _front(figure: Figure, front: Front, chosen: int, against: str | None) -> No
         x=[_x(p.as_row(), against) for p in points], y=[p.score.mean for p in points], name="front, dev score [95%]",
         mode="lines+markers+text" if steps else "markers+text", line={"shape": "hv", "color": _BLUE, "width": 1.5},
         error_y=_bars(points), text=[f"#{p.number}" for p in points], textposition="top left",
-        marker={"color": _BLUE, "size": [15 if p.number == chosen else 9 for p in points],
+        marker={"color": _BLUE, "opacity": 1, "size": [15 if p.number == chosen else 9 for p in points],
                 "symbol": ["star" if p.number == chosen else "circle" for p in points]},
         hovertext=[_told(p.as_row()) for p in points], hoverinfo="text",
     )  # fmt: skip
