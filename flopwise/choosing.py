@@ -125,7 +125,12 @@ def _report(pipeline: Pipeline[Any, Any], front: Front, point: Point, plan: Plan
             "holdout, and its score on dev flatters, since dev chose it",
             changed,
         ]
-        held = {**dict.fromkeys(winner["holdout"]), "baseline_config": winner["holdout"]["baseline_config"], "n": 0}
+        held = {
+            **dict.fromkeys(winner["holdout"]),
+            "baseline_config": winner["holdout"]["baseline_config"],
+            "n": 0,
+            "objectives": {},
+        }
         known = {
             "holdout": {**held, "note": "; ".join(filter(None, notes))},
             "dev": {"score": asdict(point.score), "n": point.score.n},

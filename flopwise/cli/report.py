@@ -59,6 +59,7 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"  plain prompt  {score_text(held['baseline']):>22}   {flops_text(plain)} a query",
         f"  gain          {gain_text(held['gain'])}",
     ]
+    lines += [f"  {name:12}  {mean:.4g} on average" for name, mean in _objectives(held).items()]
     if held["note"]:
         lines.append(f"  {held['note'][0].upper()}{held['note'][1:]}.")
     spent = report["spent"]
@@ -67,6 +68,10 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"{report['seconds']:.0f} s; {report['reused']:.0%} of its prompt tokens were reused."
     )
     return "\n".join(lines)
+
+
+def _objectives(held: Mapping[str, Any]) -> dict[str, float]:
+    return {name: mean for name, mean in held.get("objectives", {}).items() if mean is not None}
 
 
 def front_text(report: Mapping[str, Any]) -> str:
@@ -90,11 +95,11 @@ def front_text(report: Mapping[str, Any]) -> str:
 
 
 def print_report(report: Mapping[str, Any]) -> None:
-    """Print the table of what was tried, and the verdict."""
+    """Print the table of what was tried, the front, and the verdict."""
     from .words import console
 
     console().print(table_of_tried(report))
-    print(f"\n{verdict(report)}", flush=True)
+    print(f"\n{front_text(report)}\n\n{verdict(report)}", flush=True)
 
 
 def print_test(results: Mapping[str, Sequence[tuple[float, float]]]) -> None:

@@ -15,7 +15,8 @@ from .front import Better
 from .scoring import bound, metric_identity, metric_place, plain_number
 
 Measure = Callable[[Example, Any], float | Awaitable[float]]
-TAKEN = ("point", "per_query", "mean", "score")  # arguments of `Pipeline.at`, where limits go by objectives' names
+# Arguments of `Pipeline.at`, beside which limits go by the names of objectives.
+TAKEN = ("self", "point", "per_query", "mean", "score")
 SLACK = 0.05  # of its size, by which an objective must be better to keep a config in the race
 
 

@@ -280,7 +280,8 @@ class Race:
 
     def _tell(self, entrant: Entrant, dropped: bool) -> None:
         scores, flops = self.table.scores(entrant.key), self.table.flops(entrant.key)
-        self.trials.tell(entrant.key, scores, flops, dropped, name=self.label(entrant), why=entrant.why)
+        name, status = self.label(entrant), entrant.status
+        self.trials.tell(entrant.key, scores, flops, dropped, name=name, status=status, why=entrant.why)
 
     # results --------------------------------------------------------------------------------------------
 

@@ -81,6 +81,7 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
             "gain": _plain(verdict.gain),
             "note": verdict.note,
             "n": verdict.winner.n if verdict.winner else 0,
+            "objectives": _held(search, winner, verdict),
         },
         "dev": {"score": _plain(won.point.score if won.point else None), "n": len(search.dev)},
         "chosen": won.number,
@@ -96,6 +97,13 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
         "seconds": round(search.study.clock.seconds, 1),
         "split": search.splits.statement,
     }
+
+
+def _held(search: Search, winner: Entrant, verdict: Verdict) -> dict[str, float | None]:
+    """The mean of each objective over the holdout examples that the winner met."""
+    met = search.splits.holdout[: verdict.winner.n if verdict.winner else 0]
+    details = search.study.store.details("holdout", winner.key)
+    return means([details[e.id] for e in met], tuple(search.objectives))
 
 
 @dataclass(frozen=True)

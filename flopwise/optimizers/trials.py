@@ -67,7 +67,7 @@ class Trials:
 
     def tell(
         self, key: str, scores: Sequence[float], flops: float, dropped: bool, over_cap: float = 0.0, *,
-        name: str = "", why: str = "",
+        name: str = "", status: str = "", why: str = "",
     ) -> None:  # fmt: skip
         """Say what became of a config.
 
@@ -78,6 +78,7 @@ class Trials:
             dropped: True where it did not see all examples.
             over_cap: By how many FLOPs it breaks the per-query cap.
             name: Its number in reports, such as "#3".
+            status: Its status in the race.
             why: Why it was dropped or refused, if it was.
         """
         from optuna.trial import TrialState
@@ -91,8 +92,8 @@ class Trials:
         else:
             finished = self._study.tell(trial, mean)
         if self._mirror is not None:
-            status = "done" if not dropped else "dropped" if why.startswith("beaten") else "unfinished"
-            self._mirror.keep(finished, Told(name, key, "refused" if over_cap else status, why, scores, flops))
+            became = "refused" if over_cap else "unfinished" if status == "racing" else status
+            self._mirror.keep(finished, Told(name, key, became, why, scores, flops))
 
     def _forget(self, trial: optuna.Trial) -> None:
         from optuna.trial import TrialState

@@ -98,7 +98,10 @@ def test_numbers_of_any_kind_are_values(value: Any, number: float) -> None:
     [
         ([digits], "objectives: .*fw.Objective"),
         ({"words": digits}, "objective 'words': fw.Objective"),
-        ({"per_query": fw.Objective(digits, "lower")}, "none of point, per_query, mean, score, but got 'per_query'"),
+        (
+            {"per_query": fw.Objective(digits, "lower")},
+            "none of self, point, per_query, mean, score, but got 'per_query'",
+        ),
         ({"my words": fw.Objective(digits, "lower")}, "a name is an identifier"),
         ({7: fw.Objective(digits, "lower")}, "a name is an identifier"),
         ({"unit": fw.Objective(fw.exact_match("unit"), "higher")}, "must be one of the outputs"),

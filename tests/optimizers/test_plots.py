@@ -128,7 +128,8 @@ def test_a_trial_tells_what_became_of_its_config(found: Any, trials: optuna.Stud
         row = rows[trial.user_attrs["name"]]
         done = row["status"] in ("won", "done")
         assert trial.state == (TrialState.COMPLETE if done else TrialState.PRUNED)
-        assert trial.user_attrs["status"] == ("done" if done else "dropped" if row["why"] else "unfinished")
+        became = {"won": "done", "racing": "unfinished"}.get(row["status"], row["status"])
+        assert trial.user_attrs["status"] == became
         assert trial.user_attrs["why"] == row["why"] and trial.user_attrs["examples"] == row["examples"]
         assert trial.user_attrs["flops_per_query"] == pytest.approx(row["flops_per_query"])
         assert trial.intermediate_values[row["examples"]] == pytest.approx(row["score"]["mean"])
