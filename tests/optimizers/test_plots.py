@@ -176,7 +176,7 @@ def test_optuna_says_which_choice_matters(trials: optuna.Study) -> None:
     found = optuna.importance.get_param_importances(
         trials, evaluator=optuna.importance.PedAnovaImportanceEvaluator(baseline_quantile=0.5)
     )
-    assert set(found) == {"draft", "n"}
+    assert {"draft", "n"} <= set(found)
 
 
 def test_optuna_draws_the_same_front(found: Any, front: optuna.Study) -> None:
