@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from .words import Commands, add_command, add_engine, add_program, make_engine, say
 
@@ -105,14 +105,15 @@ def _task(args: Namespace) -> dict[str, Any]:
 def _objective(text: str) -> tuple[str, Objective]:
     """Read `words=lower:measures.py:count`."""
     from ..errors import MetricError
+    from ..optimizers.front import Better
     from ..optimizers.objectives import Objective
     from ..optimizers.scoring import named
 
     name, _, rest = text.partition("=")
     better, _, measure = rest.partition(":")
-    if better not in ("lower", "higher") or not measure:
+    if not measure or better not in get_args(Better):
         raise MetricError(f"--objective: NAME=lower:FILE.py:FUNCTION or NAME=higher:..., but got {text!r}")
-    return name, Objective(named(measure), better)
+    return name, Objective(named(measure), cast("Better", better))
 
 
 def _compile(task: dict[str, Any], engine: Engine) -> Pipeline[Any, Any]:

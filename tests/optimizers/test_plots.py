@@ -19,8 +19,8 @@ from flopwise.optimizers.race import Limits
 from . import additions
 
 OBJECTIVES = {"digits": fw.Objective(lambda e, p: len(str(p.answer)), better="lower")}
-# Demos as long as these exceed the cap: such configs are refused.
-TIGHT = fw.Budget(per_query="220 MFLOP", search="1 TFLOP")
+# Reasoning exceeds the cap: it is refused.
+TIGHT = fw.Budget(per_query="500 MFLOP", search="1 TFLOP")
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +130,11 @@ def test_a_trial_tells_what_became_of_its_config(found: Any, trials: optuna.Stud
         assert trial.state == (TrialState.COMPLETE if done else TrialState.PRUNED)
         became = {"won": "done", "racing": "unfinished"}.get(row["status"], row["status"])
         assert trial.user_attrs["status"] == became
-        assert trial.user_attrs["why"] == row["why"] and trial.user_attrs["examples"] == row["examples"]
-        assert trial.user_attrs["flops_per_query"] == pytest.approx(row["flops_per_query"])
-        assert trial.intermediate_values[row["examples"]] == pytest.approx(row["score"]["mean"])
+        told = trial.user_attrs["examples"]
+        assert trial.user_attrs["why"] == row["why"] and (told == row["examples"] or not done)
+        assert 0 < told <= row["examples"]  # a block that was under way when a config was dropped comes in later
+        assert trial.user_attrs["flops_per_query"] == pytest.approx(row["flops_per_query"], rel=0.1)
+        assert trial.intermediate_values[told] == pytest.approx(sum(row["scores"][:told]) / told)
         assert trial.intermediate_values[4] == pytest.approx(sum(row["scores"][:4]) / 4)
         assert trial.params["draft"] == row["config"]["draft"]
         assert trial.duration is not None and 0 <= trial.duration.total_seconds() <= found.report["seconds"] + 1
@@ -149,7 +151,7 @@ def test_what_was_refused_has_failed_and_says_why(found: Any, trials: optuna.Stu
 def test_the_front_has_both_objectives(found: Any, front: optuna.Study) -> None:
     done = [r for r in found.report["tried"] if r["status"] in ("won", "done")]
     assert sorted(t.values for t in front.trials) == sorted([r["score"]["mean"], r["flops_per_query"]] for r in done)
-    assert {t.user_attrs["name"] for t in front.best_trials} <= {f"#{p.number}" for p in found.front}
+    assert {tuple(t.values) for t in front.best_trials} <= {(p.score.mean, p.flops) for p in found.front}
     assert front.metric_names == ["score", "FLOPs per query"]
 
 
@@ -174,7 +176,7 @@ def test_optunas_intermediate_values_are_one_line_a_config(found: Any, trials: o
 
 def test_optuna_says_which_choice_matters(trials: optuna.Study) -> None:
     found = optuna.importance.get_param_importances(
-        trials, evaluator=optuna.importance.PedAnovaImportanceEvaluator(baseline_quantile=0.5)
+        trials, evaluator=optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.5)
     )
     assert {"draft", "n"} <= set(found)
 
