@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from .errors import ArtifactError, BudgetError, ConfigError, GraphError
 from .ir.flops import format_flops, parse_flops
 from .ir.plan import Plan
-from .optimizers.front import Front, Point
+from .optimizers.front import Front, Point, met_holdout
 
 if TYPE_CHECKING:
     from .compiler.frozen import Frozen
@@ -117,26 +117,41 @@ def _report(pipeline: Pipeline[Any, Any], front: Front, point: Point, plan: Plan
     winner = report.pop("winner", None) or {name: report[name] for name in _OF_WINNER}
     changed = _changed(pipeline, point, plan)
     if point.number == front.winner:
-        notes = [winner["holdout"]["note"], changed]
-        known = {**winner, "holdout": {**winner["holdout"], "note": "; ".join(filter(None, notes))}}
+        held = {**winner["holdout"], "note": _notes(winner["holdout"]["note"], changed)}
+        known = {**winner, "holdout": held}
     else:
-        notes = [
-            f"config #{point.number} is another point of the front than the winner, #{front.winner}; it never met the "
-            "holdout, and its score on dev flatters, since dev chose it",
-            changed,
-        ]
-        held = {
-            **dict.fromkeys(winner["holdout"]),
-            "baseline_config": winner["holdout"]["baseline_config"],
-            "n": 0,
-            "objectives": {},
-        }
         known = {
-            "holdout": {**held, "note": "; ".join(filter(None, notes))},
+            "holdout": _held(report | {"winner": winner}, front, point, changed),
             "dev": {"score": asdict(point.score), "n": point.score.n},
             "flops_per_query": point.flops,
         }
     return {**report, "chosen": point.number, **known, "bound": plan.bound, "cold": plan.cold, "winner": winner}
+
+
+def _held(report: Mapping[str, Any], front: Front, point: Point, changed: str) -> dict[str, Any]:
+    """What the holdout said of a point that is not the winner: nothing, unless it is the plain prompt."""
+    held = report["winner"]["holdout"]
+    score = met_holdout(report).get(point.number)
+    known = {
+        **dict.fromkeys(held),
+        "score": score,
+        "baseline": score,
+        "baseline_config": held["baseline_config"],
+        "n": held["n"] if score else 0,
+        "objectives": {},
+    }
+    if score is not None:
+        note = f"config #{point.number} is the plain prompt, which the winner, #{front.winner}, was compared with"
+    else:
+        note = (
+            f"config #{point.number} is another point of the front than the winner, #{front.winner}; it never met the "
+            "holdout, and its score on dev flatters, since dev chose it"
+        )
+    return {**known, "note": _notes(note, changed)}
+
+
+def _notes(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 def _changed(pipeline: Pipeline[Any, Any], point: Point, plan: Plan) -> str:

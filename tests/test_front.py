@@ -13,6 +13,7 @@ import pytest
 
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
+from flopwise.cli.report import front_text, verdict
 from flopwise.compiler.artifact_write import write_files
 from flopwise.optimizers.race import Limits
 
@@ -25,7 +26,7 @@ OBJECTIVES = {"digits": fw.Objective(lambda e, p: len(str(p.answer)), better="lo
 @pytest.fixture(scope="module")
 def found() -> Any:
     return additions.search(
-        None, additions.engine(), dev=additions.rows(64), limits=Limits(configs=4), objectives=OBJECTIVES
+        None, additions.engine(), dev=additions.rows(64), limits=Limits(configs=8), objectives=OBJECTIVES
     )
 
 
@@ -35,7 +36,8 @@ def saved(found: Any, tmp_path: Path) -> Path:
 
 
 def other_points(found: Any) -> list[fw.Point]:
-    others = [p for p in found.front if p.number != found.front.winner]
+    """Neither the winner nor the plain prompt, which meet the holdout."""
+    others = [p for p in found.front if p.number not in (found.front.winner, 1)]
     assert others
     return others
 
@@ -93,6 +95,17 @@ def test_what_never_met_the_holdout_says_so_and_the_winner_comes_back_with_its_v
     assert chosen.report["tried"] == found.report["tried"] and chosen.front == found.front
     back = chosen.at()
     assert back.report["holdout"] == found.report["holdout"] and back.plan.hash == found.plan.hash
+
+
+def test_the_plain_prompt_met_the_holdout_as_the_baseline(found: Any) -> None:
+    plain = next(p for p in found.front if p.number == 1)
+    report = found.at(plain).report
+    assert report["holdout"]["score"] == found.report["holdout"]["baseline"]
+    assert report["holdout"]["gain"] is None and "#1 is the plain prompt" in report["holdout"]["note"]
+    assert "plain prompt, which the winner" in verdict(report) and "gain" not in verdict(report)
+    assert f"of these #1 and #{found.front.winner} met the holdout" in front_text(report)
+    assert "\n *#1 " in front_text(report)
+    assert verdict(found.at(other_points(found)[0]).report).startswith("No verdict: config #")
 
 
 def test_a_tighter_cap_than_was_measured_is_told() -> None:

@@ -57,8 +57,8 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"On {held['n']} holdout examples, which the search did not see:",
         f"  compiled      {score_text(held['score']):>22}   {flops_text(report['flops_per_query'])} a query",
         f"  plain prompt  {score_text(held['baseline']):>22}   {flops_text(plain)} a query",
-        f"  gain          {gain_text(held['gain'])}",
     ]
+    lines += [f"  gain          {gain_text(held['gain'])}"] if held["gain"] else []
     lines += [f"  {name:12}  {mean:.4g} on average" for name, mean in _objectives(held).items()]
     if held["note"]:
         lines.append(f"  {held['note'][0].upper()}{held['note'][1:]}.")
@@ -76,14 +76,15 @@ def _objectives(held: Mapping[str, Any]) -> dict[str, float]:
 
 def front_text(report: Mapping[str, Any]) -> str:
     """The Pareto front, a line a point, the config in use marked; "" where there is none."""
-    from ..optimizers.front import Front
+    from ..optimizers.front import Front, met_holdout
 
     front = Front.of_report(report)
     if not front:
         return ""
+    met = [f"#{p.number}" for p in front if p.number in met_holdout(report)]
     lines = [
         "Pareto front by scores on dev, which flatter since dev chose among "
-        f"{len(report['tried'])} configs; of these only #{front.winner} met the holdout:"
+        f"{len(report['tried'])} configs; of these {' and '.join(met) or 'none'} met the holdout:"
     ]
     for point in front:
         mark = "*" if point.number == report["chosen"] else " "

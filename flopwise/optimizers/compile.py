@@ -69,7 +69,7 @@ def compile(
 
     Returns:
         The pipeline; its `report` holds scores with intervals on dev and holdout, the baseline's, the paired
-        difference, the Pareto front, and every config that was tried.
+        difference, the Pareto front, and every config that was tried. Its `at` gives another point of the front.
 
     Raises:
         DataError: A set is empty, mistyped, or shares an input with another.

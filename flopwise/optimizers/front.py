@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from ..errors import ConfigError
-from ..ir.choices import ChoiceValue
+from ..ir.choices import ChoiceValue, config_key
 from ..ir.flops import format_flops
 from .stats import Interval
 
@@ -98,7 +98,11 @@ class Front(Sequence[Point]):
     def __len__(self) -> int:
         return len(self.points)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Point: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Point, ...]: ...
+    def __getitem__(self, index: int | slice) -> Point | tuple[Point, ...]:
         return self.points[index]
 
     def __iter__(self) -> Iterator[Point]:
@@ -136,6 +140,15 @@ class Front(Sequence[Point]):
 
     def __str__(self) -> str:
         return self.as_text()
+
+
+def met_holdout(report: Mapping[str, Any]) -> dict[int, Mapping[str, float]]:
+    """The holdout scores in a report by config number: the winner's and the plain prompt's, where there are any."""
+    held = report.get("winner", report)["holdout"]
+    scores = {row["number"]: held["score"] for row in report["tried"] if row["status"] == "won"}
+    plain = (row for row in report["tried"] if config_key(row["config"]) == held["baseline_config"])
+    scores |= {row["number"]: held["baseline"] for row in plain if row["number"] not in scores}
+    return {number: score for number, score in scores.items() if score is not None}
 
 
 def undominated(costs: Sequence[Sequence[float]]) -> set[int]:

@@ -29,14 +29,14 @@ def test_an_objective_the_front_and_another_point(flopwise: Run, project: Path) 
     lines = [line.split() for line in shown.splitlines() if line.lstrip(" *").startswith("#") and "a query" in line]
     assert [int(line[0].lstrip("*#")) for line in lines] == list(points)
     assert [line[0] for line in lines if line[0].startswith("*")] == [f"*#{report['chosen']}"]
-    assert f"of these only #{report['chosen']} met the holdout" in shown
+    assert f"#{report['chosen']} met the holdout:" in shown
 
     cap = min(p["bound"] for p in report["front"])
     question = ("--input", "question=What is 3 plus 5?")
     ran = flopwise("run", "adder.fw", *ENGINE, *question, "--at", f"{cap:.0f}FLOP", "--trace")
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["answer"] in (8, 9)
-    assert "another point of the front than the winner" in ran.stderr
+    assert "which the winner" in ran.stderr or "another point of the front than the winner" in ran.stderr
 
     none = flopwise("run", "adder.fw", *ENGINE, *question, "--at", "1FLOP")
     assert none.returncode == 2 and "no point of the front fits a cap of 1 FLOP" in none.stderr
