@@ -113,7 +113,7 @@ def load(
     found = load_artifact(Path(path))
     target = engine_of(engine)
     plan = found.lower(target, _per_query(budget))
-    return Pipeline(plan, target, record_class(plan.graph.schema), found.facts, None, bank)
+    return Pipeline(plan, target, record_class(plan.graph.schema), found.facts, None, bank, found.front)
 
 
 def _per_query(budget: Budget | None) -> float | None:

@@ -57,8 +57,9 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"On {held['n']} holdout examples, which the search did not see:",
         f"  compiled      {score_text(held['score']):>22}   {flops_text(report['flops_per_query'])} a query",
         f"  plain prompt  {score_text(held['baseline']):>22}   {flops_text(plain)} a query",
-        f"  gain          {gain_text(held['gain'])}",
     ]
+    lines += [f"  gain          {gain_text(held['gain'])}"] if held["gain"] else []
+    lines += [f"  {name:12}  {mean:.4g} on average" for name, mean in _objectives(held).items()]
     if held["note"]:
         lines.append(f"  {held['note'][0].upper()}{held['note'][1:]}.")
     spent = report["spent"]
@@ -69,12 +70,37 @@ def verdict(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _objectives(held: Mapping[str, Any]) -> dict[str, float]:
+    return {name: mean for name, mean in held.get("objectives", {}).items() if mean is not None}
+
+
+def front_text(report: Mapping[str, Any]) -> str:
+    """The Pareto front, a line a point, the config in use marked; "" where there is none."""
+    from ..optimizers.front import Front, met_holdout
+
+    front = Front.of_report(report)
+    if not front:
+        return ""
+    met = [f"#{p.number}" for p in front if p.number in met_holdout(report)]
+    lines = [
+        "Pareto front by scores on dev, which flatter since dev chose among "
+        f"{len(report['tried'])} configs; of these {' and '.join(met) or 'none'} met the holdout:"
+    ]
+    for point in front:
+        mark = "*" if point.number == report["chosen"] else " "
+        flops = f"{flops_text(point.flops)} a query, at most {flops_text(point.bound)}"
+        further = "".join(f"   {n} {'-' if m is None else f'{m:.4g}'}" for n, m in point.objectives.items())
+        score = score_text(asdict(point.score))
+        lines.append(f" {mark}#{point.number:<3} {score:>22}   {flops}{further}   {config_text(point.config)}")
+    return "\n".join(lines)
+
+
 def print_report(report: Mapping[str, Any]) -> None:
-    """Print the table of what was tried, and the verdict."""
+    """Print the table of what was tried, the front, and the verdict."""
     from .words import console
 
     console().print(table_of_tried(report))
-    print(f"\n{verdict(report)}", flush=True)
+    print(f"\n{front_text(report)}\n\n{verdict(report)}", flush=True)
 
 
 def print_test(results: Mapping[str, Sequence[tuple[float, float]]]) -> None:

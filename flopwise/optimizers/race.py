@@ -183,7 +183,7 @@ class Race:
             self.entrants[key] = self.make(config)
         except (BudgetError, GraphError) as error:  # over the cap, or longer than the model's context
             self.refused[key] = str(error)
-            self.trials.tell(key, (), 0.0, dropped=False, over_cap=1.0)
+            self.trials.tell(key, (), 0.0, dropped=False, over_cap=1.0, why=str(error))
         self._since_leader += 1
 
     # running --------------------------------------------------------------------------------------------
@@ -256,18 +256,18 @@ class Race:
                 entrant.status = "done"
             else:
                 continue
-            dropped = entrant.status == "dropped"
-            self.trials.tell(entrant.key, self.table.scores(entrant.key), self.table.flops(entrant.key), dropped)
+            self._tell(entrant, entrant.status == "dropped")
         self._note_leader()
 
     def _beats(self, other: Entrant, entrant: Entrant, alpha: float) -> bool:
         mine, theirs = self.table.scores(entrant.key), self.table.scores(other.key)
         if other.status == "dropped" or not mine or not theirs:
             return False
-        # A cheaper config stays on the Pareto front even if it is worse.
+        # What is cheaper, or better by an objective of the user's, stays on the Pareto front even if it scores worse.
         if self.table.flops(other.key) > self.table.flops(entrant.key) * 1.05:
             return False
-        return drop(theirs, mine, len(self.dev), alpha)
+        shared = self.dev[: min(len(mine), len(theirs))]
+        return drop(theirs, mine, len(self.dev), alpha) and not self.evaluator.prefers(entrant.key, other.key, shared)
 
     def _note_leader(self) -> None:
         best = leader(self._state(e) for e in self.entrants.values() if e.status != "dropped")
@@ -276,8 +276,12 @@ class Race:
 
     def _tell_rest(self) -> None:
         for entrant in self._racing():
-            scores = self.table.scores(entrant.key)
-            self.trials.tell(entrant.key, scores, self.table.flops(entrant.key), dropped=True)
+            self._tell(entrant, dropped=True)
+
+    def _tell(self, entrant: Entrant, dropped: bool) -> None:
+        scores, flops = self.table.scores(entrant.key), self.table.flops(entrant.key)
+        name, status = self.label(entrant), entrant.status
+        self.trials.tell(entrant.key, scores, flops, dropped, name=name, status=status, why=entrant.why)
 
     # results --------------------------------------------------------------------------------------------
 
@@ -292,13 +296,3 @@ class Race:
             return max(done, key=lambda e: (self._mean(e.key), -self.table.flops(e.key)))
         best = leader(self._state(e) for e in self.entrants.values() if self.table.scores(e.key))
         return self.entrants[best.key] if best else None
-
-    def front(self) -> list[Entrant]:
-        """The Pareto front over (mean score, mean FLOPs per query) of the configs that saw all of dev."""
-        done = [e for e in self.entrants.values() if e.status == "done"]
-        ranked = sorted(done, key=lambda e: (self.table.flops(e.key), -self._mean(e.key)))
-        front: list[Entrant] = []
-        for entrant in ranked:
-            if not front or self._mean(entrant.key) > self._mean(front[-1].key):
-                front.append(entrant)
-        return front

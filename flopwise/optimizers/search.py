@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from ..backends.runtime.meter import Meter
 from ..backends.runtime.scheduler import Scheduler
 from ..compiler.demos import demos_in
+from ..compiler.frozen import Frozen, plan_facts
 from ..compiler.lower import lower
 from ..compiler.stages import complete, optimise
 from ..errors import BudgetError, DataError, GraphError
 from ..ir.choices import ChoiceValue, config_key
 from ..ir.flops import format_flops
 from ..ir.plan import Plan
+from ..ir.types import jsonable
 from ..modules.program import result_class, trace
 from ..pipeline import Pipeline
 from .bootstrap import BUDGET_SHARE, Bootstrap, DemoPool
@@ -26,6 +28,7 @@ from .caps import caps_of
 from .data import data_hash, load
 from .evaluate import Entrant, Evaluator
 from .metrics import Metric
+from .objectives import Objective, checked
 from .progress import OnProgress, Progress
 from .race import Limits, Race
 from .racing import permutation
@@ -60,6 +63,7 @@ class Task:
     limits: Limits
     caps: dict[str, int] | None
     allow_impure: bool
+    objectives: Mapping[str, Objective] | None = None
 
 
 class Search:
@@ -79,6 +83,7 @@ class Search:
         self.graph = trace(task.program)
         self.schema = self.graph.schema
         self.metric = bound(task.metric, self.schema)
+        self.objectives = checked(task.objectives, self.schema)
         self.splits = self._splits()
         examples = (*self.splits.train, *self.splits.dev, *self.splits.holdout)
         self.caps = caps_of(examples, self.schema, engine.tokenizer, task.caps)
@@ -91,7 +96,7 @@ class Search:
         self.result = result_class(task.program, self.schema)
         self.evaluator = Evaluator(
             self.scheduler, self.study.store, self.metric, self.schema, self.result, task.allow_impure,
-            concurrency=4 * engine.capabilities.in_flight,
+            concurrency=4 * engine.capabilities.in_flight, objectives=self.objectives,
         )  # fmt: skip
         self.race: Race | None = None
 
@@ -164,6 +169,7 @@ class Search:
             "program": self.graph.hash,
             "data": {n: data_hash(getattr(self.splits, n)) for n in ("train", "dev", "holdout")},
             "metric": metric_identity(self.metric),
+            "objectives": {name: o.identity() for name, o in self.objectives.items()},
             "caps": self.caps,
             "per_query": self.task.budget.per_query,
             "model": self.engine.model.fingerprint,
@@ -252,12 +258,19 @@ class Search:
 
     def _pipeline(self, winner: Entrant, report: Mapping[str, Any]) -> Pipeline[Any, Any]:
         facts = {
-            "config": {k: list(v) if isinstance(v, tuple) else v for k, v in winner.config.items()},
+            "config": jsonable(winner.config),
             "report": report,
             "provenance": provenance(self),
             "demos": demos_in(winner.explanation.steps[0].after),
         }
-        return Pipeline(winner.plan, self.engine, self.result, facts, winner.explanation)
+        points = self._frozen_front(winner, report)
+        return Pipeline(winner.plan, self.engine, self.result, facts, winner.explanation, points=points)
+
+    def _frozen_front(self, winner: Entrant, report: Mapping[str, Any]) -> dict[int, Frozen]:
+        """What each point of the front is lowered from again, by number; the winner with its fitted weights."""
+        assert self.race is not None
+        tried = dict(enumerate(self.race.entrants.values(), 1)) | {report["chosen"]: winner}
+        return {row["number"]: _frozen(tried[row["number"]]) for row in report["front"]}
 
     async def _tick(self) -> None:
         """Show what is spent between steps too, which may be minutes apart, and note it in the study."""
@@ -277,3 +290,9 @@ class Search:
         left = self.study.clock.left(meter.spent, cap)
         configs = len(race.entrants) if race else 0
         self.show(Progress(stage, configs, running, best, meter.spent, cap, reused, left))
+
+
+def _frozen(entrant: Entrant) -> Frozen:
+    plan, demos = entrant.plan, demos_in(entrant.explanation.steps[0].after)
+    config = jsonable(entrant.config)
+    return Frozen(plan.graph, plan.caps, plan_facts(plan), config, demos, explanation=entrant.explanation)
