@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..compiler.versions import versions
 from .data import data_hash
+from .instructions_report import instructions_report
 from .scoring import metric_name
 from .stats import Interval, Paired, interval, needed_n, paired
 
@@ -87,6 +88,7 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
         "tried": [_row(race, e, e.config == winner.config) for e in race.entrants.values()],
         "refused": [{"config": k, "why": why} for k, why in race.refused.items()],
         "front": [e.key for e in race.front()],
+        "instructions": instructions_report(search.proposer, race, winner),
         "spent": meter.snapshot(),
         "reused": meter.cached / meter.prompt if meter.prompt else 0.0,
         "seconds": round(search.study.clock.seconds, 1),

@@ -25,6 +25,7 @@ from .budget import Budget
 from .caps import caps_of
 from .data import data_hash, load
 from .evaluate import Entrant, Evaluator
+from .instructions import Proposer
 from .metrics import Metric
 from .progress import OnProgress, Progress
 from .race import Limits, Race
@@ -93,14 +94,18 @@ class Search:
             self.scheduler, self.study.store, self.metric, self.schema, self.result, task.allow_impure,
             concurrency=4 * engine.capabilities.in_flight,
         )  # fmt: skip
+        self.proposer = Proposer(
+            self.graph, self.evaluator, self.splits.train, self.study.store, task.budget.search
+        )  # fmt: skip
         self.race: Race | None = None
 
     async def run(self) -> Pipeline[Any, Any]:
-        """Make demos, race on dev, give the verdict on the holdout, and bind the winner."""
+        """Make demos, propose instructions, race on dev, give the verdict on the holdout, and bind the winner."""
         ticking = asyncio.ensure_future(self._tick())
         try:
             self._notify("demos", "running presets on train")
             self.pool = await self._bootstrap()
+            await self._propose()
             self.race = self._make_race()
             await self.race.run()
             winner = self._winner(self.race)
@@ -181,14 +186,19 @@ class Search:
         except BudgetError:
             return DemoPool()
 
+    async def _propose(self) -> None:
+        if self.proposer.sites:
+            self._notify("instructions", "proposing from the program and train")
+            await self.proposer.ground()
+
     # the race -------------------------------------------------------------------------------------------
 
     def _make_race(self) -> Race:
-        space = Space(self.graph, self.pool.sets)
+        space = Space(self.graph, self.pool.sets, self.proposer.texts)
         trials = Trials(space, self.task.seed, self.study.trials_file)
         return Race(
             space, trials, self.evaluator, self.dev, self._entrant, self.study.spent_at, self._left, self.task.limits,
-            lambda running: self._notify("race", running),
+            lambda running: self._notify("race", running), self.proposer.reflect,
         )  # fmt: skip
 
     def _left(self, spent: float, dearest: float) -> float:
