@@ -66,10 +66,11 @@ def demos(most: int = 4, *, name: str = "") -> Any:
 class OpenInstruction(Open):
     """An instruction that a search looks for: what it starts from is known once the module is."""
 
+    domain: Instructions
+
     def begun(self, own: str, technique: str) -> Open:
         """The choice of a module: its signature's own instruction first, then what the user gave, then the bank."""
-        given = getattr(self.domain, "texts", ())
-        texts = tuple(dict.fromkeys((own, *given, *seeds(own, technique))))
+        texts = tuple(dict.fromkeys((own, *self.domain.texts, *seeds(own, technique))))
         return Open(replace(self.domain, texts=texts), self.name, own)
 
 

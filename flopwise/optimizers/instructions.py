@@ -16,6 +16,7 @@ from ..backends.runtime.executor import Run, gather_all
 from ..errors import BudgetError, GraphError
 from ..ir.flops import format_flops
 from ..ir.graph import Graph
+from ..ir.plan import Plan
 from .cells import CellStore
 from .data import Example
 from .evaluate import Entrant, Evaluator
@@ -100,9 +101,14 @@ class Proposer:
         """Fill the first half of each choice's slots, from the program and some examples."""
         await self._run("grounded", self._ground)
 
-    async def reflect(self, leader: Entrant) -> None:
-        """Fill the slots that are left of the leader's instructions, from examples on which it failed."""
-        await self._run("reflected", lambda stage: self._reflect(stage, leader))
+    async def reflect(self, leader: Entrant, left: Callable[[], float]) -> None:
+        """Fill the slots that are left of the leader's instructions, from examples on which it failed.
+
+        Args:
+            leader: The config that leads.
+            left: FLOPs that may still be used; the same where a killed search asks again.
+        """
+        await self._run("reflected", lambda stage: self._reflect(stage, leader, min(self.share, left())))
 
     async def _run(self, name: str, fill: Callable[[Stage], Awaitable[None]]) -> None:
         if not self.sites:
@@ -128,22 +134,23 @@ class Proposer:
             asks += [grounded(s, s.own, turn, self.train, self.graph, self.evaluator.schema) for s in open_sites]
         await self._ask(stage, "grounded", asks, self.share)
 
-    async def _reflect(self, stage: Stage, leader: Entrant) -> None:
+    async def _reflect(self, stage: Stage, leader: Entrant, allowance: float) -> None:
         free = {s: s.proposals - len(self.texts.get(s.choice, {})) for s in self.sites if s.choice in leader.config}
         free = {site: count for site, count in free.items() if count > 0}
         if not free:
             return
-        failed, spent = await self._failed(leader, list(free), CASES * max(free.values()))
+        # At least half is left for proposals.
+        failed, spent = await self._failed(leader, list(free), CASES * max(free.values()), allowance / 2)
         if not failed:
             stage.notes.append("the leading config failed on none of the train examples that the budget let it run")
         batches = [failed[i : i + CASES] for i in range(0, len(failed), CASES)]
         asks = []
         for turn, cases in enumerate(batches):
             asks += [reflected(s, leader, cases, self.evaluator.schema) for s, count in free.items() if turn < count]
-        await self._ask(stage, "reflected", asks, self.share - spent)
+        await self._ask(stage, "reflected", asks, allowance - spent)
 
     async def _failed(
-        self, leader: Entrant, at: Sequence[Site], wanted: int
+        self, leader: Entrant, at: Sequence[Site], wanted: int, allowance: float
     ) -> tuple[list[tuple[Example, Run]], float]:
         """Examples of train on which the leader did not score in full, and the FLOPs that finding them took."""
         executable = self.evaluator.executable(leader)
@@ -152,8 +159,7 @@ class Proposer:
         spent = 0.0
         for start in range(0, len(self.train), BLOCK):
             block = self.train[start : start + BLOCK]
-            # At least half of the share is left for proposals.
-            if len(failed) >= wanted or spent + leader.plan.bound * len(block) > self.share / 2:
+            if len(failed) >= wanted or spent + leader.plan.bound * len(block) > allowance:
                 break
             runs = await gather_all([executable.run(e.inputs(self.evaluator.schema), keep) for e in block])
             scores = [await self.evaluator.score(e, run) for e, run in zip(block, runs, strict=True)]
@@ -164,8 +170,9 @@ class Proposer:
     # asking ---------------------------------------------------------------------------------------------
 
     async def _ask(self, stage: Stage, name: str, asks: Sequence[Ask], allowance: float) -> None:
-        """Ask for as many as the allowance covers; it counts what they take in steady state, as each run says."""
-        plans = []
+        """Ask for as many as the allowance covers by their bounds, each in its turn."""
+        share = format_flops(max(allowance, 0.0))
+        plans: list[tuple[Ask, Plan]] = []
         for ask in asks:
             try:
                 plan = lowered(ask, self.evaluator.scheduler.engine)
@@ -174,8 +181,7 @@ class Proposer:
                 continue
             allowance -= plan.bound + (0 if plans else plan.cold)
             if allowance < 0:
-                share = format_flops(self.share)
-                stage.notes.append(f"{share}, this stage's share of the budget, covered {len(plans)} of {len(asks)}")
+                stage.notes.append(f"{share}, what the budget has for this stage, covered {len(plans)} of {len(asks)}")
                 break
             plans.append((ask, plan))
         replies = await gather_all([answer(ask, plan, self.evaluator.scheduler) for ask, plan in plans])

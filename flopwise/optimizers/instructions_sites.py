@@ -11,6 +11,7 @@ from ..ir.choices import ChoiceValue, Instructions, Var
 from ..ir.graph import Graph
 from ..ir.nodes import Call
 from ..ir.schemas import Field, Schema, type_name
+from ..modules.base import Module
 from .space import Space
 
 
@@ -45,11 +46,10 @@ def sites(graph: Graph) -> tuple[Site, ...]:
     found: dict[str, Site] = {}
     for _, node in graph.walk():
         module = node.attrs.module if isinstance(node.attrs, Call) else None
-        var = getattr(module, "instruction", None)
-        if module is None or not isinstance(var, Var) or not isinstance(var.domain, Instructions):
-            continue
-        site = Site(var.name, node.name, module.kind, module.signature, var.domain.texts, var.domain.proposals)
-        found.setdefault(var.name, site)
+        var = module.instruction if isinstance(module, Module) else None
+        if isinstance(module, Module) and isinstance(var, Var) and isinstance(var.domain, Instructions):
+            site = Site(var.name, node.name, module.kind, module.signature, var.domain.texts, var.domain.proposals)
+            found.setdefault(var.name, site)
     return tuple(found.values())
 
 
@@ -71,12 +71,11 @@ def program_text(graph: Graph, site: Site, config: Mapping[str, ChoiceValue]) ->
     """
     known = {v.name for v in open_values(graph)}
     structure = {k: v for k, v in config.items() if k in known and isinstance(v, str)}
-    calls = [n for _, n in specialise(graph, structure).walk() if isinstance(n.attrs, Call)]
+    calls = [(n.name, n.attrs.module) for _, n in specialise(graph, structure).walk() if isinstance(n.attrs, Call)]
+    modules = [(name, module) for name, module in calls if isinstance(module, Module)]
     lines = [f"It takes {_fields(graph.schema.inputs)} and gives {_fields(graph.schema.outputs)}."]
-    for number, node in enumerate(calls, 1):
-        assert isinstance(node.attrs, Call)
-        module = node.attrs.module
-        mark = ", the step that the instruction is for" if node.name == site.node else ""
+    for number, (name, module) in enumerate(modules, 1):
+        mark = ", the step that the instruction is for" if name == site.node else ""
         steps = f"{_fields(module.signature.inputs)} to {_fields(module.signature.outputs)}"
         lines.append(f"Step {number} ({module.kind}{mark}): {steps}")
     return "\n".join(lines)

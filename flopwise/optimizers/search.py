@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ..backends.engines._base import Engine
 
 VERDICT_BLOCK = 32  # pairs at once: fills a batch, and is all that a budget's end can cost
+REFLECTING = -1  # the moment before instructions are mended; the race counts its own from 0
 TICK = 1.0  # seconds between two looks at the progress
 
 
@@ -198,8 +199,14 @@ class Search:
         trials = Trials(space, self.task.seed, self.study.trials_file)
         return Race(
             space, trials, self.evaluator, self.dev, self._entrant, self.study.spent_at, self._left, self.task.limits,
-            lambda running: self._notify("race", running), self.proposer.reflect,
+            lambda running: self._notify("race", running), self._reflect,
         )  # fmt: skip
+
+    async def _reflect(self, leader: Entrant) -> None:
+        """Have the leader's instructions mended, from what the race may still use."""
+        assert self.race is not None
+        dearest = self.race.table.flops(leader.key)
+        await self.proposer.reflect(leader, lambda: self._left(self.study.spent_at(REFLECTING), dearest))
 
     def _left(self, spent: float, dearest: float) -> float:
         """FLOPs the race may still use: what is kept back lets two configs meet the holdout.

@@ -97,7 +97,7 @@ def test_a_budget_too_small_proposes_nothing_and_says_so() -> None:
     using = wording.engine()
     report = wording.search(using, budget=fw.Budget(search="12 GFLOP"), dev=wording.rows(60)).report["instructions"]
     assert not report["proposed"] and not wording.asked_for(wording.prompts(using))
-    assert "this stage's share of the budget, covered 0 of 2" in report["notes"][0]["note"]
+    assert "what the budget has for this stage, covered 0 of 2" in report["notes"][0]["note"]
 
 
 def test_a_program_without_instruction_choices_asks_for_none() -> None:
