@@ -193,7 +193,8 @@ class Proposer:
         choice, text = ask.site.choice, cleaned(reply)
         mine = [p.text for p in stage.proposed if p.choice == choice]
         taken = self.texts.get(choice, {})
-        why = refusal(text, (*ask.site.texts, *taken.values(), *mine)) or self.labels.leak(text, ask.shown, ask.said)
+        why = refusal(text, (*ask.site.texts, *taken.values(), *mine), ask.request)
+        why = why or self.labels.leak(text, ask.shown, ask.said)
         if why:
             stage.dropped.append((choice, why, text[:200]))
             return

@@ -17,9 +17,9 @@ from ..ir.plan import Plan
 from ..ir.record import Failure, Values
 from ..ir.schemas import Schema
 from ..ir.types import render_value
-from ..modules.predict import Predict
+from ..modules.predict import Predict, wanted
 from ..modules.program import trace
-from ..modules.signature import Input, Output, Signature
+from ..modules.signature import Input, Output, Signature, schema_of
 from .data import Example
 from .evaluate import Entrant
 from .instructions_sites import Site, program_text, structure_with
@@ -90,6 +90,12 @@ class Ask:
     def said(self) -> str:
         """What the prompt says that is no example."""
         return " ".join([self.inputs["program"], self.parent, self.inputs.get("style", ""), *self.site.texts])
+
+    @property
+    def request(self) -> str:
+        """What the prompt wants, in its words."""
+        schema = schema_of(self.signature)
+        return f"{schema.instruction} {wanted(schema)} and nothing else. {self.inputs.get('style', '')}"
 
 
 def grounded(site: Site, parent: str, turn: int, train: Sequence[Example], graph: Graph, schema: Schema) -> Ask:

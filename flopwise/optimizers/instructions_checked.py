@@ -26,19 +26,22 @@ def cleaned(text: str) -> str:
     return text
 
 
-def refusal(text: str, known: Iterable[str]) -> str:
+def refusal(text: str, known: Iterable[str], request: str = "") -> str:
     """Why a text can be no further instruction of a choice; "" where it can.
 
     Args:
         text: The text, cleaned.
         known: The instructions that the choice has.
+        request: What the model was asked; small ones say it again.
     """
     if not text:
         return "it is empty"
     unfit = unfit_instruction(text)
     if unfit:
         return f"an instruction {unfit}"
-    return "the choice has it already" if _plain(text) in {_plain(k) for k in known} else ""
+    if _plain(text) in {_plain(k) for k in known}:
+        return "the choice has it already"
+    return "it repeats the request" if _has(_plain(request), _plain(text)) else ""
 
 
 class Labels:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import flopwise as fw
+from flopwise import cli
 from flopwise.cli.instructions import instructions_text
 
 from . import additions, wording
@@ -85,12 +86,16 @@ def test_people_are_told(found: Any) -> None:
     assert instructions_text({}) == ""
 
 
-def test_the_artifact_has_the_text_and_loads_elsewhere(found: Any, tmp_path: Path) -> None:
+def test_the_artifact_has_the_text_and_loads_elsewhere(
+    found: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found.save(tmp_path / "adder.fw")
     loaded = fw.load(tmp_path / "adder.fw", wording.engine())
     assert loaded.config[CHOICE] == REFLECTED and loaded.prompts() == found.prompts()
     assert loaded.report["instructions"] == found.report["instructions"]
     assert REFLECTED in (tmp_path / "adder.fw" / "prompts" / "draft.answer.txt").read_text()
+    assert cli.main(["show", str(tmp_path / "adder.fw")]) == 0
+    assert f"\n\n{instructions_text(found.report)}\n\n" in capsys.readouterr().out
 
 
 def test_a_budget_too_small_proposes_nothing_and_says_so() -> None:

@@ -81,6 +81,12 @@ def test_empty_long_and_known_ones_are_refused(text: str, why: str) -> None:
     assert refusal(text, ["Do it."]) == why
 
 
+def test_the_request_said_again_is_refused() -> None:
+    request = "Write the instruction. Give the new instruction and nothing else."
+    assert refusal("The new instruction, and nothing else", [], request) == "it repeats the request"
+    assert refusal("Write the instruction twice.", [], request) == ""
+
+
 @pytest.mark.parametrize(
     ("text", "leaks"),
     [
