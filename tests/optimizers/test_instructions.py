@@ -162,6 +162,16 @@ def test_an_answer_of_train_is_not_let_in() -> None:
     assert dropped == ["it gives away an answer of train"] * 2
 
 
+def test_what_gave_no_record_at_all_is_shown_with_its_reason() -> None:
+    def say(prompt: str, index: int) -> str:
+        return wording.say(prompt, index) if "instruction" in prompt else "a sum is a number of numbers " * 9
+
+    using = wording.engine(say)
+    wording.search(using, dev=wording.rows(40), limits=fw.Limits(configs=2))
+    asked = [p for p in wording.asked_for(wording.prompts(using)) if "better instruction" in p]
+    assert asked and all(p.count("failure: the output ran out of tokens") == 3 for p in asked)
+
+
 def test_inner_modules_are_told_apart_and_shown_what_they_said() -> None:
     class Two(fw.Program):
         plan = fw.Predict("question -> hint", instruction=fw.instruction(proposals=2), demos=())
