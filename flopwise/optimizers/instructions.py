@@ -177,7 +177,7 @@ class Proposer:
             try:
                 plan = lowered(ask, self.evaluator.scheduler.engine)
             except GraphError as error:  # longer than the model's context
-                stage.notes.append(str(error))
+                stage.notes += [str(error)] if str(error) not in stage.notes else []
                 continue
             allowance -= plan.bound + (0 if plans else plan.cold)
             if allowance < 0:

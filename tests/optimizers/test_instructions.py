@@ -105,6 +105,15 @@ def test_a_budget_too_small_proposes_nothing_and_says_so() -> None:
     assert "what the budget has for this stage, covered 0 of 2" in report["notes"][0]["note"]
 
 
+def test_a_model_whose_context_is_too_short_proposes_nothing_and_the_search_goes_on() -> None:
+    using = wording.engine(context=800)
+    report = wording.search(using, dev=wording.rows(40), limits=fw.Limits(configs=3)).report
+    assert report["tried"] and not report["instructions"]["proposed"]
+    assert not wording.asked_for(wording.prompts(using))
+    assert all("exceed the context" in row["note"] for row in report["instructions"]["notes"])
+    assert len(report["instructions"]["notes"]) >= 1
+
+
 def test_a_program_without_instruction_choices_asks_for_none() -> None:
     using = wording.engine()
     stages: list[str] = []
