@@ -34,8 +34,8 @@ def refusal(text: str, known: Iterable[str], request: str = "") -> str:
         known: The instructions that the choice has.
         request: What the model was asked; small ones say it again.
     """
-    if not text:
-        return "it is empty"
+    if not _plain(text):
+        return "it has no words"
     unfit = unfit_instruction(text)
     if unfit:
         return f"an instruction {unfit}"

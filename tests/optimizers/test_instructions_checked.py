@@ -47,7 +47,8 @@ HOSTILE = st.one_of(
 def test_what_is_let_in_is_fit_to_be_sent(before: str, after: str) -> None:
     text = cleaned(before + after)
     if refusal(text, ["Do it."]):
-        assert not text or len(text) > MOST_INSTRUCTION or text.casefold().strip(". ") == "do it"
+        wordless = not any(c.isalnum() for c in text)
+        assert wordless or len(text) > MOST_INSTRUCTION or text.casefold().strip(". ") == "do it"
     else:
         assert not unfit_instruction(text) and text.encode("utf-8").decode() == text == text.strip()
     assert isinstance(LABELS.leak(text, TRAIN, ""), str)
@@ -71,7 +72,8 @@ def test_quotes_around_it_and_what_no_text_holds_are_taken_off(raw: str, text: s
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "it is empty"),
+        ("", "it has no words"),
+        (" -- ! ", "it has no words"),
         ("x" * 10_000, "an instruction must have at most 2,000 characters"),
         ("DO  it!", "the choice has it already"),
         ("Do it twice.", ""),
