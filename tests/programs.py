@@ -80,7 +80,7 @@ class Committee(Program):
 
 
 class Refining(Program):
-    draft = Predict(Solve, instruction=instruction("Solve it.", "Work it out with care."))
+    draft = Predict(Solve, instruction=instruction("Work it out with care.", proposals=2))
     critic = Critic(Solve, max_tokens=20, temperature=real(0.0, 1.0))
 
     def forward(self, question: str) -> Solve:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MOST_REASON = 240  # characters of a failure's reason
+MOST_VALUE = 60  # characters of a choice's value
 _STYLES = {"won": "bold green", "dropped": "dim"}
 
 
@@ -96,11 +97,13 @@ def front_text(report: Mapping[str, Any]) -> str:
 
 
 def print_report(report: Mapping[str, Any]) -> None:
-    """Print the table of what was tried, the front, and the verdict."""
+    """Print the table of what was tried, the front, the instructions, and the verdict."""
+    from .instructions import instructions_text
     from .words import console
 
     console().print(table_of_tried(report))
-    print(f"\n{front_text(report)}\n\n{verdict(report)}", flush=True)
+    said = (front_text(report), instructions_text(report), verdict(report))
+    print("\n" + "\n\n".join(filter(None, said)), flush=True)
 
 
 def print_test(results: Mapping[str, Sequence[tuple[float, float]]]) -> None:
@@ -141,20 +144,28 @@ def flops_text(flops: float) -> str:
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """A config on one line: choices of the branch taken go by their last names, demo sets are counted."""
+    """A config on one line: choices of the branch taken go by their last names, demo sets are counted.
+
+    Of a long text, such as an instruction, the beginning is shown.
+    """
     parts = []
     for name, value in sorted(config.items(), key=lambda item: item[0].count(".")):
         short = _short_name(name, config)
-        shown = str(len(value)) if isinstance(value, (list, tuple)) else f"{value:g}" if _real(value) else str(value)
-        parts.append(f"{short}={shown}")
+        parts.append(f"{short}={_value_text(value)}")
     return " ".join(parts)
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return str(len(value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    line = " ".join(str(value).split())
+    shown = line if len(line) <= MOST_VALUE else f"{line[: MOST_VALUE - 3]}..."
+    return f"{shown!r}" if " " in shown else shown
 
 
 def _short_name(name: str, config: Mapping[str, Any]) -> str:
     """`draft.Predict.demos` as `demos` where draft is Predict and no other choice is called so."""
     last = name.rsplit(".", 1)[-1]
     return name if sum(other.rsplit(".", 1)[-1] == last for other in config) > 1 else last
-
-
-def _real(value: Any) -> bool:
-    return isinstance(value, float)

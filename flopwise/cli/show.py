@@ -46,6 +46,7 @@ def _parts(found: Loaded, prompts: dict[str, str]) -> dict[str, Any]:
 
 
 def _text(found: Loaded, prompts: dict[str, str], args: Namespace) -> str:
+    from .instructions import instructions_text
     from .report import config_text, flops_text, front_text, verdict
 
     facts = found.facts
@@ -54,6 +55,7 @@ def _text(found: Loaded, prompts: dict[str, str], args: Namespace) -> str:
     if facts["report"]:
         said += filter(None, [verdict(facts["report"]), front_text(facts["report"])])
     said.append(f"Config: {config_text(facts['config'])}" if facts["config"] else "Config: no choices")
+    said += filter(None, [instructions_text(facts["report"])])
     said.append(found.graph.as_text())
     said.append("\n".join(["Provenance:", *_lines(facts["provenance"])]))
     if args.prompts:

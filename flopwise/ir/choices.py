@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from typing import Any, NoReturn
 
 from ..errors import ConfigError, TraceError
 from .lines import place
+
+MOST_INSTRUCTION = 2000  # characters
+_UNWRITTEN = ("Cc", "Cs", "Co", "Cn")
 
 # A demo set is a tuple of demo ids; an instruction is its text; a branch is its label.
 ChoiceValue = str | int | float | bool | tuple[str, ...]
@@ -72,7 +76,45 @@ class DemoSet:
         return tuple(value)
 
 
-Domain = Categorical | Integer | Real | DemoSet
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """One of some instructions, or one of at most `proposals` that a search's model proposes.
+
+    The value is the instruction's text, so a config says what is asked wherever it is read.
+    """
+
+    texts: tuple[str, ...]
+    proposals: int = 0
+
+    def check(self, name: str, value: ChoiceValue) -> ChoiceValue:
+        """Return the text if it is one of these or, where proposals are open, fit to be one, else raise ConfigError."""
+        if value in self.texts:
+            return value
+        if not self.proposals:
+            raise ConfigError(f"choice {name!r}: one of {list(self.texts)} is needed, but got {value!r:.200}")
+        unfit = unfit_instruction(value)
+        if unfit:
+            raise ConfigError(f"choice {name!r}: an instruction {unfit}, but got {value!r:.200}")
+        return value
+
+
+Domain = Categorical | Integer | Real | DemoSet | Instructions
+
+
+def unfit_instruction(text: object) -> str:
+    """What an instruction that nobody has read must be and a text is not; "" where it is fit."""
+    if not isinstance(text, str) or not text.strip():
+        return "must be a text with something in it"
+    if len(text) > MOST_INSTRUCTION:
+        return f"must have at most {MOST_INSTRUCTION:,} characters"
+    if any(is_unwritten(c) for c in text):
+        return "must be free of control, private and surrogate characters"
+    return ""
+
+
+def is_unwritten(character: str) -> bool:
+    """True for what no text holds: control characters but line breaks and tabs, private ones, halves of pairs."""
+    return unicodedata.category(character) in _UNWRITTEN and character not in "\n\t"
 
 
 # True while a user's program is traced; set by `modules.symbols.tracing`.

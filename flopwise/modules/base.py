@@ -17,7 +17,7 @@ from ..ir.nodes import Call, Op, Type
 from ..ir.prompt import Ref
 from ..ir.request import Decoding
 from ..ir.schemas import Schema
-from .open import Open, demos
+from .open import Open, OpenInstruction, demos
 from .settings import check_settings
 from .signature import Signature, from_text, schema_of
 from .symbols import Symbol, as_ref, place, tracer
@@ -82,7 +82,10 @@ class Module(Generic[S]):
     def named(self, path: str) -> Self:
         """Itself with its choices named under a dotted path; a name the user gave wins."""
         path = self.name or path
-        changes = {f.name: _named(getattr(self, f.name), f"{path}.{f.name}") for f in fields(self) if f.init}
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        if isinstance(self.instruction, OpenInstruction):
+            settings["instruction"] = self.instruction.begun(self.signature.instruction, self.kind)
+        changes = {name: _named(value, f"{path}.{name}") for name, value in settings.items()}
         return replace(self, **{**changes, "name": path})
 
     def open(self) -> tuple[Var, ...]:

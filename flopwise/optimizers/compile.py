@@ -55,7 +55,8 @@ def compile(
             text such as "exact:answer" or "path.py:function".
         engine: An engine, or a spec such as "openvino:qwen2.5-coder-1.5b-instruct".
         budget: FLOPs per query for the result, and for the whole search.
-        train: Examples that demonstrations are made of; taken out of dev where not given.
+        train: Examples that demonstrations are made of, and that a model which proposes instructions is shown; taken
+            out of dev where not given.
         holdout: Examples for the verdict; taken out of dev where not given.
         study: Folder of the search: samples, cells, trials. The same call goes on from there after a kill.
         seed: Seed of splits, proposals and the order of examples.
@@ -69,7 +70,8 @@ def compile(
 
     Returns:
         The pipeline; its `report` holds scores with intervals on dev and holdout, the baseline's, the paired
-        difference, the Pareto front, and every config that was tried. Its `at` gives another point of the front.
+        difference, the Pareto front, every config that was tried, and every instruction that was proposed. Its `at`
+        gives another point of the front.
 
     Raises:
         DataError: A set is empty, mistyped, or shares an input with another.

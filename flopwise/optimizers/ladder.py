@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, zip_longest
 
 from ..compiler.stages import default_value
 from ..ir.choices import Categorical, ChoiceValue, DemoSet, Integer, Var
@@ -11,6 +12,7 @@ from ..modules.branches import OFF
 from .space import NO_DEMOS, Space
 
 MOST_STRUCTURES = 8
+MOST_INSTRUCTIONS = 8
 
 
 def first_rungs(space: Space) -> Iterator[dict[str, ChoiceValue]]:
@@ -29,10 +31,12 @@ def first_rungs(space: Space) -> Iterator[dict[str, ChoiceValue]]:
 
 
 def upper_rungs(space: Space, leaders: Sequence[Mapping[str, ChoiceValue]]) -> Iterator[dict[str, ChoiceValue]]:
-    """The leading configs with every count raised, to the middle of its range and to its end, then with each option.
+    """The leader with other instructions; the leaders with every count raised, then with each option.
 
-    How many samples come at a time is no such count: more at a time spend more on the same vote.
+    Counts are raised to the middle of their ranges and to their ends. How many samples come at a time is no
+    such count: more at a time spend more on the same vote.
     """
+    yield from islice((rung for leader in leaders[:1] for rung in _reworded(space, leader)), MOST_INSTRUCTIONS)
     kept = _wave_sizes(space)
     for level in ("middle", "high"):
         for leader in leaders:
@@ -43,6 +47,16 @@ def upper_rungs(space: Space, leaders: Sequence[Mapping[str, ChoiceValue]]) -> I
                 for name in _options(space, raised):
                     on = {k: v for k, v in raised.items() if k != name}
                     yield fill(space, {**on, name: _labels(space, name)[1]}, demos=False)
+
+
+def _reworded(space: Space, leader: Mapping[str, ChoiceValue]) -> Iterator[dict[str, ChoiceValue]]:
+    """A config with each other instruction of its modules, the latest first, one module after another in turn."""
+    others = [
+        [{**leader, name: text} for text in reversed(space.instructions(name).values()) if text != value]
+        for name, value in leader.items()
+    ]
+    for turn in zip_longest(*others):
+        yield from (rung for rung in turn if rung is not None)
 
 
 def _wave_sizes(space: Space) -> set[str]:

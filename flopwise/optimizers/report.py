@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..compiler.versions import versions
 from .data import data_hash
 from .front import Front, Point
+from .instructions_report import instructions_report
 from .objectives import means
 from .scoring import metric_name
 from .stats import Interval, Paired, interval, needed_n, paired
@@ -92,6 +93,7 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
         "refused": [{"config": k, "why": why} for k, why in race.refused.items()],
         "objectives": {name: o.better for name, o in race.evaluator.objectives.items()},
         "front": [p.as_row() for p in _front(race, tried, won)],
+        "instructions": instructions_report(search.proposer, race, winner),
         "spent": meter.snapshot(),
         "reused": meter.cached / meter.prompt if meter.prompt else 0.0,
         "seconds": round(search.study.clock.seconds, 1),

@@ -27,6 +27,7 @@ from .budget import Budget
 from .caps import caps_of
 from .data import data_hash, load
 from .evaluate import Entrant, Evaluator
+from .instructions import Proposer
 from .metrics import Metric
 from .objectives import Objective, checked
 from .progress import OnProgress, Progress
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ..backends.engines._base import Engine
 
 VERDICT_BLOCK = 32  # pairs at once: fills a batch, and is all that a budget's end can cost
+REFLECTING = -1  # the moment before instructions are mended; the race counts its own from 0
 TICK = 1.0  # seconds between two looks at the progress
 
 
@@ -98,14 +100,18 @@ class Search:
             self.scheduler, self.study.store, self.metric, self.schema, self.result, task.allow_impure,
             concurrency=4 * engine.capabilities.in_flight, objectives=self.objectives,
         )  # fmt: skip
+        self.proposer = Proposer(
+            self.graph, self.evaluator, self.splits.train, self.study.store, task.budget.search
+        )  # fmt: skip
         self.race: Race | None = None
 
     async def run(self) -> Pipeline[Any, Any]:
-        """Make demos, race on dev, give the verdict on the holdout, and bind the winner."""
+        """Make demos, propose instructions, race on dev, give the verdict on the holdout, and bind the winner."""
         ticking = asyncio.ensure_future(self._tick())
         try:
             self._notify("demos", "running presets on train")
             self.pool = await self._bootstrap()
+            await self._propose()
             self.race = self._make_race()
             await self.race.run()
             winner = self._winner(self.race)
@@ -187,15 +193,26 @@ class Search:
         except BudgetError:
             return DemoPool()
 
+    async def _propose(self) -> None:
+        if self.proposer.sites:
+            self._notify("instructions", "proposing from the program and train")
+            await self.proposer.ground()
+
     # the race -------------------------------------------------------------------------------------------
 
     def _make_race(self) -> Race:
-        space = Space(self.graph, self.pool.sets)
+        space = Space(self.graph, self.pool.sets, self.proposer.texts)
         trials = Trials(space, self.task.seed, self.study.trials_file)
         return Race(
             space, trials, self.evaluator, self.dev, self._entrant, self.study.spent_at, self._left, self.task.limits,
-            lambda running: self._notify("race", running),
+            lambda running: self._notify("race", running), self._reflect,
         )  # fmt: skip
+
+    async def _reflect(self, leader: Entrant) -> None:
+        """Have the leader's instructions mended, from what the race may still use."""
+        assert self.race is not None
+        dearest = self.race.table.flops(leader.key)
+        await self.proposer.reflect(leader, lambda: self._left(self.study.spent_at(REFLECTING), dearest))
 
     def _left(self, spent: float, dearest: float) -> float:
         """FLOPs the race may still use: what is kept back lets two configs meet the holdout.

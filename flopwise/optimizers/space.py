@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..compiler.passes import specialise
 from ..compiler.passes.specialise import open_values
-from ..ir.choices import Categorical, ChoiceValue, Config, DemoSet, Domain, Integer, Real, Var
+from ..ir.choices import Categorical, ChoiceValue, Config, DemoSet, Domain, Instructions, Integer, Real, Var
 from ..ir.graph import Graph
 
 if TYPE_CHECKING:
@@ -22,10 +22,15 @@ class Space:
     Args:
         graph: The traced graph, choices open.
         demo_sets: For each demo choice, candidate sets of demo ids by label.
+        proposed: For each instruction choice, proposed texts by label; looked up at each use, so it may fill up.
     """
 
-    def __init__(self, graph: Graph, demo_sets: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None) -> None:
+    def __init__(
+        self, graph: Graph, demo_sets: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
+        proposed: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:  # fmt: skip
         self.graph = graph
+        self.proposed = proposed if proposed is not None else {}
         self.demo_sets = {k: {NO_DEMOS: (), **v} for k, v in (demo_sets or {}).items()}
         self.variables = {v.name: v for v in open_values(graph)}
 
@@ -53,12 +58,23 @@ class Space:
             case DemoSet():
                 sets = self.demo_sets.get(var.name, {NO_DEMOS: ()})
                 return sets[str(trial.suggest_categorical(var.name, tuple(sets)))]
+            case Instructions(texts) as domain:
+                # Optuna takes no new labels later, so empty slots have theirs; one stands for the default.
+                label = trial.suggest_categorical(var.name, (*given_texts(domain), *slot_labels(domain)))
+                return self.instructions(var.name).get(str(label), texts[0])
 
     def params(self, config: Config) -> dict[str, Any]:
-        """A config as Optuna's parameters: demo sets by their labels."""
+        """A config as Optuna's parameters: demo sets and instructions by their labels."""
         return {name: self._label(name, value) for name, value in config.items()}
 
+    def instructions(self, name: str) -> dict[str, str]:
+        """The texts of an instruction choice by label, those proposed so far last."""
+        domain = self.variables[name].domain
+        return {**given_texts(domain), **self.proposed.get(name, {})} if isinstance(domain, Instructions) else {}
+
     def _label(self, name: str, value: ChoiceValue) -> Any:
+        if isinstance(self.variables[name].domain, Instructions):
+            return next(label for label, text in self.instructions(name).items() if text == value)
         if not isinstance(self.variables[name].domain, DemoSet):
             return value
         sets = self.demo_sets.get(name, {NO_DEMOS: ()})
@@ -86,6 +102,16 @@ class Space:
         return "\n".join(sorted(lines))
 
 
+def given_texts(domain: Instructions) -> dict[str, str]:
+    """The texts that a search starts with, by label."""
+    return {f"text-{i}": text for i, text in enumerate(domain.texts, 1)}
+
+
+def slot_labels(domain: Instructions) -> tuple[str, ...]:
+    """Labels of the texts that may be proposed."""
+    return tuple(f"proposed-{i}" for i in range(1, domain.proposals + 1))
+
+
 def domain_text(domain: Domain) -> str:
     """A domain for people."""
     match domain:
@@ -95,3 +121,6 @@ def domain_text(domain: Domain) -> str:
             return f"{low} to {high}{' (log)' if log else ''}"
         case DemoSet(most):
             return f"up to {most} demos"
+        case Instructions(texts, proposals):
+            more = f", or up to {proposals} that a search proposes" if proposals else ""
+            return f"one of {', '.join(map(repr, texts))}{more}"

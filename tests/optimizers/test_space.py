@@ -110,6 +110,55 @@ def test_sites_are_the_modules_with_open_demos() -> None:
     assert found == {"draft.Predict.demos": True, "draft.ChainOfThought.demos": False}
 
 
+class Worded(fw.Program):
+    draft = fw.choice(
+        fw.Predict(Add, instruction=fw.instruction("Sum.", proposals=2), demos=()),
+        fw.ChainOfThought(Add, instruction=fw.instruction("One.", "Two."), demos=()),
+    )
+    n = fw.integer(1, 4)
+
+    def forward(self, question: str) -> Add:
+        return fw.vote(fw.sample(self.draft, n=self.n)(question=question), field="answer")
+
+
+OPEN, CLOSED = "draft.Predict.instruction", "draft.ChainOfThought.instruction"
+
+
+def test_instructions_are_no_structures_and_the_leader_meets_the_others_first() -> None:
+    proposed: dict[str, dict[str, str]] = {}
+    worded = Space(trace(Worded()), None, proposed)
+    assert [r["draft"] for r in first_rungs(worded)] == ["Predict", "ChainOfThought"]
+    proposed[OPEN] = {"proposed-1": "Add them."}  # while the race runs
+    leader = fill(worded, {"draft": "Predict"}, demos=False)
+    assert leader[OPEN] == "Add the numbers."
+    rungs = [(r[OPEN], r["n"]) for r in upper_rungs(worded, [leader, leader])]
+    seeds = [f"Add the numbers. {hint}" for hint in ("Read the whole", "Be exact")]
+    assert rungs[0] == ("Add them.", 1) and rungs[3] == ("Sum.", 1)
+    assert all(text.startswith(seed) for (text, _), seed in zip(rungs[1:3], seeds, strict=True))
+    assert {n for _, n in rungs[4:]} == {2, 4}
+    other = fill(worded, {"draft": "ChainOfThought"}, demos=False)
+    assert next(r[CLOSED] for r in upper_rungs(worded, [other])) == "Two."
+
+
+def test_optuna_sees_labels_that_never_change_and_an_empty_slot_is_the_default() -> None:
+    proposed: dict[str, dict[str, str]] = {}
+    worded = Space(trace(Worded()), None, proposed)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    seen = set()
+    for i in range(60):
+        if i == 30:
+            proposed[OPEN] = {"proposed-1": "Add them."}
+        trial = study.ask()
+        config = worded.suggest(trial)
+        study.tell(trial, 0.0)
+        if config["draft"] == "Predict":
+            seen.add((i < 30, trial.params[OPEN], config[OPEN]))
+    assert (True, "proposed-1", "Add the numbers.") in seen and (False, "proposed-1", "Add them.") in seen
+    assert (False, "proposed-2", "Add the numbers.") in seen
+    config = fill(worded, {"draft": "Predict", OPEN: "Add them."}, demos=False)
+    assert worded.params(config)[OPEN] == "proposed-1"
+
+
 @pytest.mark.parametrize("name", ["judge", "n"])
 def test_space_text_names_every_choice(name: str) -> None:
     assert f"{name}:" in space().as_text()
