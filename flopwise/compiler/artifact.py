@@ -1,7 +1,8 @@
 """The artifact: a frozen pipeline as a folder or a zip of plain, diffable text.
 
-`pipeline.json` is what is loaded: the specialised graph, lowered again for the engine at hand. The rest is for
-people: `prompts/`, `demos.jsonl`, `report.json`, `provenance.json`. `SHA256SUMS` covers every file.
+`pipeline.json` is what is loaded: the specialised graph, lowered again for the engine at hand, and `index/`, what it
+retrieves from. The rest is for people: `prompts/`, `demos.jsonl`, `report.json`, `provenance.json`. `SHA256SUMS`
+covers every file.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..ir.plan import Plan
 from ..ir.serial import graph_from_json, to_json
 from ..ir.target import Target
 from .artifact_hosts import resolve_hosts
+from .artifact_index import apart, together
 from .artifact_read import PIPELINE, Files, read_files
 from .artifact_write import write_files
 from .lengths import DEFAULT_INPUT_CAP
@@ -95,8 +97,10 @@ def save(plan: Plan, facts: Mapping[str, Any], engine: Target, path: Path) -> Pa
     """
     resolve_hosts(plan.graph)
     demos = "".join(json.dumps(_plain(d), ensure_ascii=False) + "\n" for d in facts.get("demos", ()))
+    graph, indexes = apart(plan.graph, _file_name)
     files: Files = {
-        PIPELINE: _text(_pipeline(plan)),
+        PIPELINE: _text(_pipeline(plan, graph)),
+        **indexes,
         REPORT: _text(_plain(facts.get("report", {}))),
         PROVENANCE: _text(_plain(_provenance(plan, facts, engine))),
         DEMOS: demos.encode(),
@@ -140,7 +144,7 @@ def read(path: Path) -> Loaded:
         "demos": _demos(path, files.get(DEMOS, b"")),
     }
     try:
-        graph = graph_from_json(data["graph"])
+        graph = together(graph_from_json(data["graph"]), files)
         verify(graph)
         plan, caps, cap = _plan_facts(data["plan"]), _caps(data["caps"], graph), _cap(data["cap"])
     except (GraphError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -173,7 +177,7 @@ def _cap(data: Any) -> float | None:
     raise TypeError(f"cap must be null or a positive number of FLOPs, but is {data!r:.80}")
 
 
-def _pipeline(plan: Plan) -> dict[str, Any]:
+def _pipeline(plan: Plan, graph: Graph) -> dict[str, Any]:
     # Every cap is written down: another default in a later version must not make another plan.
     caps = {f.name: plan.caps.get(f.name, DEFAULT_INPUT_CAP) for f in plan.graph.schema.inputs}
     return {
@@ -182,7 +186,7 @@ def _pipeline(plan: Plan) -> dict[str, Any]:
         "plan": {"hash": plan.hash, "model": plan.model, "fingerprint": plan.fingerprint},
         "caps": caps,
         "cap": plan.cap,
-        "graph": to_json(plan.graph),
+        "graph": to_json(graph),
     }
 
 
