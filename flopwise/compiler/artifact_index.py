@@ -1,4 +1,4 @@
-"""What an artifact retrieves from: each index as a file of its own, an item a line, out of the graph and back into it."""
+"""What an artifact retrieves from: each index a file of its own, an item a line, out of the graph and back into it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def apart(graph: Graph, file_name: FileName) -> tuple[Graph, Files]:
             return node
         lines = (json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in node.attrs.index.items)
         name = f"{FOLDER}{file_name(path, taken)}.jsonl"
-        files[name] = "".join(lines).encode("utf-8", "surrogateescape")
+        files[name] = "".join(lines).encode()
         return replace(node, attrs=replace(node.attrs, index=replace(node.attrs.index, items=(), file=name)))
 
     return _each(graph, empty), files

@@ -169,7 +169,7 @@ def types_known(graph: Graph, node: Node) -> str | None:
 
 
 def indexes_hold(graph: Graph, node: Node) -> str | None:
-    """An index has more items than are retrieved, since one may be the query's own; all have its parts and dimensions."""
+    """An index has more items than are retrieved, since one may be the query's own; all have its parts."""
     if not isinstance(node.attrs, Retrieve):
         return None
     index, k = node.attrs.index, node.attrs.k

@@ -57,7 +57,9 @@ class PlanAndSolve(Module[S]):
         """A free Generate after the trigger and a constrained one that goes on from it, parsed."""
         schema = self.signature
         writer = Writer(schema, _TEMPLATE, self.template)
-        prompt = writer.prompt(b, inputs, self.worked, trigger=TRIGGERS[self.style], marker=marker(schema) + lead(schema))
+        prompt = writer.prompt(
+            b, inputs, self.worked, trigger=TRIGGERS[self.style], marker=marker(schema) + lead(schema)
+        )
         return reason_then_extract(b, prompt, schema, self.decoding(), inputs)
 
 

@@ -29,17 +29,20 @@ def compile(
     program: Module[R], *, dev: Any, metric: Metric | str, engine: Engine | str, budget: Budget, train: Any = None,
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
+    embedder: str = "lexical",
 ) -> Pipeline[..., R]: ...  # fmt: skip
 @overload
 def compile(
     program: Forward[P, R], *, dev: Any, metric: Metric | str, engine: Engine | str, budget: Budget, train: Any = None,
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
+    embedder: str = "lexical",
 ) -> Pipeline[P, R]: ...  # fmt: skip
 def compile(
     program: Any, *, dev: Any, metric: Metric | str, engine: Engine | str, budget: Budget, train: Any = None,
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
+    embedder: str = "lexical",
 ) -> Pipeline[Any, Any]:  # fmt: skip
     """Find the config of a program that scores best on dev inside the budget, and bind it to the engine.
 
@@ -58,6 +61,7 @@ def compile(
         caps: Most tokens of each input; 1.5 times the longest of the data where not given.
         progress: True for a live view or progress lines, False for none, or a function that takes `Progress`.
         allow_impure: True where host functions with effects may run in the search.
+        embedder: What tells how alike demonstrations are: "lexical", by their words, or "all-minilm-l6-v2", a model.
 
     Returns:
         The pipeline; its `report` holds scores with intervals on dev and holdout, the baseline's, the paired
@@ -70,7 +74,9 @@ def compile(
         InputError: A cap is of no input or no whole number of at least 1, or seed or progress is none.
         MetricError: The metric is none, raised, or returned no score.
         StudyError: The study belongs to another program, data, budget or engine.
-        EngineError: There is no such engine, or it failed; the study keeps what was known, and the same call goes on.
+        WeightsError: The embedder's weights are not on this machine.
+        EngineError: There is no such engine or embedder, or the engine failed; the study keeps what was known, and the
+            same call goes on.
     """
     from .search import Search, Task
 
@@ -78,7 +84,7 @@ def compile(
     folder = Path(study) if study is not None else None
     task = Task(
         program, dev, train, holdout, _metric(metric), check_budget(budget), folder, seed, _limits(limits), caps,
-        allow_impure,
+        allow_impure, embedder,
     )  # fmt: skip
     target = engine_of(engine)
     with shown(progress) as show, closing(Search(task, target, show)) as search:

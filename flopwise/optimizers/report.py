@@ -84,6 +84,7 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
         "flops_per_query": verdict.flops or race.table.flops(winner.key),
         "bound": winner.plan.bound,
         "cold": winner.plan.cold,
+        "demos": dict(search.pool.notes),
         "tried": [_row(race, e, e.config == winner.config) for e in race.entrants.values()],
         "refused": [{"config": k, "why": why} for k, why in race.refused.items()],
         "front": [e.key for e in race.front()],

@@ -9,11 +9,10 @@ from ..compiler.passes import specialise
 from ..compiler.passes.specialise import open_values
 from ..ir.choices import Categorical, ChoiceValue, Config, DemoSet, Domain, Integer, Real, Var
 from ..ir.graph import Graph
+from .selection import Selection
 
 if TYPE_CHECKING:
     import optuna
-
-NO_DEMOS = "none"
 
 
 class Space:
@@ -21,12 +20,12 @@ class Space:
 
     Args:
         graph: The traced graph, choices open.
-        demo_sets: For each demo choice, candidate sets of demo ids by label.
+        demos: For each demo choice, what it chooses from; without it, there are no demos.
     """
 
-    def __init__(self, graph: Graph, demo_sets: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None) -> None:
+    def __init__(self, graph: Graph, demos: Mapping[str, Selection] | None = None) -> None:
         self.graph = graph
-        self.demo_sets = {k: {NO_DEMOS: (), **v} for k, v in (demo_sets or {}).items()}
+        self.demos = dict(demos or {})
         self.variables = {v.name: v for v in open_values(graph)}
 
     def live(self, config: Config) -> tuple[Var, ...]:
@@ -51,18 +50,19 @@ class Space:
             case Real(low, high, log):
                 return float(trial.suggest_float(var.name, low, high, log=log))
             case DemoSet():
-                sets = self.demo_sets.get(var.name, {NO_DEMOS: ()})
-                return sets[str(trial.suggest_categorical(var.name, tuple(sets)))]
+                return self.selection(var.name).suggest(trial, var.name)
+
+    def selection(self, name: str) -> Selection:
+        """What a demo choice chooses from."""
+        return self.demos.get(name, Selection())
 
     def params(self, config: Config) -> dict[str, Any]:
-        """A config as Optuna's parameters: demo sets by their labels."""
-        return {name: self._label(name, value) for name, value in config.items()}
-
-    def _label(self, name: str, value: ChoiceValue) -> Any:
-        if not isinstance(self.variables[name].domain, DemoSet):
-            return value
-        sets = self.demo_sets.get(name, {NO_DEMOS: ()})
-        return next((label for label, ids in sets.items() if ids == value), NO_DEMOS)
+        """A config as Optuna's parameters: of demos, how they are chosen."""
+        params: dict[str, Any] = {}
+        for name, value in config.items():
+            of_demos = isinstance(self.variables[name].domain, DemoSet)
+            params |= self.selection(name).params(name, value) if of_demos else {name: value}
+        return params
 
     def structures(self) -> Iterator[dict[str, ChoiceValue]]:
         """Every assignment of the categorical choices that are live, the first labels first."""
@@ -81,7 +81,7 @@ class Space:
         return [v for v in self.live(config) if isinstance(v.domain, Categorical)]
 
     def as_text(self) -> str:
-        """Every choice, its domain, and its candidate demo sets, one a line."""
+        """Every choice and its domain, one a line."""
         lines = [f"{v.name}: {domain_text(v.domain)}" for v in self.variables.values()]
         return "\n".join(sorted(lines))
 

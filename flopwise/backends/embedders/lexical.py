@@ -7,6 +7,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from ...ir.index import Vector, unit
 
@@ -47,7 +48,7 @@ class LexicalEmbedder:
 def _features(text: str) -> Iterator[str]:
     words = _WORD.findall(text.casefold())
     yield from words
-    yield from (f"{a} {b}" for a, b in zip(words, words[1:], strict=False))
+    yield from (f"{a} {b}" for a, b in pairwise(words))
     for word in words:
         padded = f"<{word}>"
         yield from (f"#{padded[i : i + 3]}" for i in range(len(padded) - 2))

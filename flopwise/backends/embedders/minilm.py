@@ -126,7 +126,7 @@ class MiniLmEmbedder:
                 header = json.loads(file.read(size if size < 1 << 20 else 0))
         except (OSError, ValueError, struct.error) as error:
             raise WeightsError(
-                f"weights: {self.path} is not {self.name} ({error}); remove it and run `flopwise models pull {self.name}`"
+                f"weights: {self.path} is not {self.name} ({error}); run `flopwise models rm {self.name}` and pull it again"
             ) from error
         return 8 + size, {name: about for name, about in header.items() if name != "__metadata__"}
 

@@ -40,8 +40,8 @@ def embedder_of(name: str, fingerprint: str) -> Embedder:
     found = embedder(name)
     if found.fingerprint != fingerprint:
         raise EngineError(
-            f"embedder {name!r} has fingerprint {found.fingerprint} here, but the index was made with {fingerprint}, so "
-            "their vectors do not compare; restore that one or compile again"
+            f"embedder {name!r} has fingerprint {found.fingerprint} here, but the index was made with {fingerprint}: "
+            "vectors of the two do not compare; restore that one or compile again"
         )
     return found
 

