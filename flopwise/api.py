@@ -114,8 +114,8 @@ def load(
     """
     found = load_artifact(Path(path))
     target = engine_of(engine)
+    check_embedders(found.graph)
     plan = found.lower(target, _per_query(budget))
-    check_embedders(plan.graph)
     return Pipeline(plan, target, record_class(plan.graph.schema), found.facts, None, bank)
 
 

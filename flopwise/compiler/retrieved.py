@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from heapq import nlargest
 
 from ..ir.index import Index
 from ..ir.plan import Fill
+from ..ir.request import TokenIds
 from ..ir.target import Tokenizer
 
 
@@ -15,12 +16,13 @@ def part_tokens(index: Index, part: str, tokenizer: Tokenizer | None) -> tuple[i
     """Tokens of one part of each item; () where there is no tokenizer or no such part."""
     if tokenizer is None or part not in index.parts:
         return ()
-    return _tokens(index, index.parts.index(part), tokenizer)
+    return _tokens(tuple(item.texts[index.parts.index(part)] for item in index.items), tokenizer.encode)
 
 
 @lru_cache(maxsize=64)
-def _tokens(index: Index, part: int, tokenizer: Tokenizer) -> tuple[int, ...]:
-    return tuple(len(tokenizer.encode(item.texts[part])) for item in index.items)
+def _tokens(texts: tuple[str, ...], encode: Callable[[str], TokenIds]) -> tuple[int, ...]:
+    """Asked for every config of a search, which differ in much else."""
+    return tuple(len(encode(text)) for text in texts)
 
 
 def most_retrieved(index: Index, fills: Sequence[Fill], tokenizer: Tokenizer | None) -> int:
@@ -33,6 +35,6 @@ def most_retrieved(index: Index, fills: Sequence[Fill], tokenizer: Tokenizer | N
     columns = [part_tokens(index, name, tokenizer) for name in next(iter(parts))]
     if len(parts) != 1 or not all(columns):
         return capped
-    together = nlargest(len(shown), (sum(tokens) for tokens in zip(*columns, strict=True)))
+    together: list[int] = nlargest(len(shown), (sum(tokens) for tokens in zip(*columns, strict=True)))
     leads = sum(len(tokenizer.encode(f.lead)) for f in fills if f.lead) if tokenizer is not None else 0
     return min(capped, sum(together) + leads)

@@ -66,7 +66,7 @@ class Index:
 
 def dot(a: Sequence[float], b: Sequence[float]) -> float:
     """The inner product of two vectors."""
-    return sum(map(mul, a, b))
+    return float(sum(map(mul, a, b)))
 
 
 def unit(vector: Iterable[float]) -> Vector:

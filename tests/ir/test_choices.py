@@ -14,6 +14,7 @@ GOOD: list[tuple[Domain, Any, Any]] = [
     (Integer(1, 8), 8, 8),
     (Real(0.0, 1.0), 1, 1.0),
     (DemoSet(2), ["x", "y"], ("x", "y")),
+    (DemoSet(2), "knn:2", "knn:2"),
 ]
 BAD: list[tuple[Domain, Any]] = [
     (Categorical(("a", "b")), "c"),
@@ -26,6 +27,9 @@ BAD: list[tuple[Domain, Any]] = [
     (Real(0.0, 1.0), True),
     (DemoSet(2), ("x", "y", "z")),
     (DemoSet(2), ("x", "x")),
+    (DemoSet(2), "knn:3"),
+    (DemoSet(2), "knn:0"),
+    (DemoSet(2), "x"),
 ]
 
 

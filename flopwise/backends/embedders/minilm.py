@@ -83,7 +83,7 @@ class MiniLmEmbedder:
         query, key, value = heads("query"), heads("key"), heads("value")
         scores = query @ key.transpose(0, 2, 1) / np.float32(math.sqrt(HIDDEN // HEADS))
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        mixed = (scores / scores.sum(axis=-1, keepdims=True)) @ value
+        mixed: NDArray[np.float32] = (scores / scores.sum(axis=-1, keepdims=True)) @ value
         return mixed.transpose(1, 0, 2).reshape(len(x), HIDDEN)
 
     def _linear(self, x: NDArray[np.float32], name: str) -> NDArray[np.float32]:
@@ -126,7 +126,7 @@ class MiniLmEmbedder:
                 header = json.loads(file.read(size if size < 1 << 20 else 0))
         except (OSError, ValueError, struct.error) as error:
             raise WeightsError(
-                f"weights: {self.path} is not {self.name} ({error}); run `flopwise models rm {self.name}` and pull it again"
+                f"weights: {self.path} is not {self.name} ({error}); remove it and pull it again"
             ) from error
         return 8 + size, {name: about for name, about in header.items() if name != "__metadata__"}
 

@@ -72,7 +72,7 @@ async def embedded(embedder: Embedder, text: str, meter: Meter) -> Vector:
     return _remember(embedder.fingerprint, text, vector)
 
 
-_MOST_REMEMBERED = 4096
+_MOST_REMEMBERED = 1024
 
 
 @lru_cache(maxsize=4)

@@ -19,10 +19,10 @@ def share_prefix(graph: Graph) -> Graph:
     """Order each prompt's turns: preamble, then demonstrations by how many prompts show them, then the input.
 
     Demonstrations shown by equally many prompts keep the order in which the program first shows them, so two
-    prompts with demonstrations in common begin with the same tokens. In a search that order is the one its demo
-    sets have: the same for all configs, with what most sets have first (`optimizers.demos.nested`), so that two
-    configs with demonstrations in common begin alike too. Retrieved ones differ from query to query: they belong to the
-    input and stay where they are, after all that is shared.
+    prompts with demonstrations in common begin with the same tokens. In a search each set of them has one order for
+    all configs, which begins as that of another set where it can (`optimizers.selection`), so that two configs with
+    demonstrations in common begin alike too. Retrieved ones differ from query to query: they belong to the input and
+    stay where they are, after all that is shared.
 
     Before:
         graph program(question):
