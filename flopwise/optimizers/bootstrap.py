@@ -79,7 +79,8 @@ class Bootstrap:
 
     async def _pool(self, accepted: Mapping[str, list[Demo]]) -> DemoPool:
         """The demonstrations of each site, embedded, ranked, and laid out for retrieval."""
-        pool = DemoPool(notes={"embedder": self.embedder.name, "accepted_from": ACCEPTED})
+        sizes: dict[str, object] = {}
+        pool = DemoPool(notes={"embedder": self.embedder.name, "accepted_from": ACCEPTED, "pools": sizes})
         for site in sites(self.graph):
             demos = accepted[site.choice]
             inputs = [f.name for f in module_of(self.graph, site).signature.inputs]
@@ -92,7 +93,7 @@ class Bootstrap:
             if nearby is not None:
                 pool.neighbourhoods[site.choice] = nearby
             pool.selections[site.choice] = Selection(most, ranked, min(most, len(demos) - 1) if nearby else 0)
-            pool.notes[site.choice] = {"demos": len(demos), **({"not_embedded": embedded.why} if embedded.why else {})}
+            sizes[site.choice] = {"demos": len(demos), **({"not_embedded": embedded.why} if embedded.why else {})}
         return pool
 
     def _labelled(self, site: Site) -> list[Demo]:

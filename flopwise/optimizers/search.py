@@ -186,8 +186,8 @@ class Search:
         )  # fmt: skip
         try:
             return await bootstrap.run()
-        except BudgetError:
-            return DemoPool()
+        except BudgetError as error:
+            return DemoPool(notes={"none": str(error)})
 
     # the race -------------------------------------------------------------------------------------------
 

@@ -26,6 +26,8 @@ from flopwise.modules.sampling import sample
 from tests.programs import SHAPE, UNIT, Ready, Solve, ready
 from tests.retrieval import pool_of
 
+from .test_bounds import sayings
+
 ROWS = [
     {"question": "How many legs have two cats?", "answer": 8, "reasoning": "Four each.", "program": "answer = 8"},
     {"question": "How many legs have three birds?", "answer": 6, "reasoning": "Two each.", "program": "answer = 6"},
@@ -122,7 +124,7 @@ def cases(draw: Any) -> tuple[Ready, str]:
     pool = pool_of(choice, rows)
     priced = replace(pool[choice], flops=draw(st.sampled_from([0.0, 5e5])))
     config = {choice: f"knn:{draw(st.integers(1, len(rows) - 1))}"}
-    say = draw(st.sampled_from(["7", "ramble " * 60, "answer = 3"]))
+    say = sayings(draw(st.integers(0, 1000)), draw(st.sampled_from([0, 5, 10])))
     given_ = {"cost": draw(st.sampled_from([SHAPE, FlatCost(1.0)])), "block": draw(st.sampled_from([1, 7, 32]))}
     free = ready(program, say, config, pool={choice: priced}, caps={"question": 60}, **given_)
     tight = draw(st.sampled_from([None, 0.0, 0.5]))

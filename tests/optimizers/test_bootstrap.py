@@ -78,7 +78,7 @@ def test_wrong_traces_are_never_shown() -> None:
     for text in shown:
         a, b = numbers(text)
         assert easy(a, b) and re.search(rf"Answer: {a + b}\b", text)
-    assert compiled.report["demos"][CHOICE]["demos"] > 3
+    assert compiled.report["demos"]["pools"][CHOICE]["demos"] > 3
 
 
 def test_hard_examples_give_traces_by_further_answers() -> None:
@@ -86,7 +86,7 @@ def test_hard_examples_give_traces_by_further_answers() -> None:
     compiled, using = found(engine=Warm(say))
     hard = {text for text in demos_sent(using) if not easy(*numbers(text))}
     assert hard and all("Warmly." in text and f"Answer: {sum(numbers(text))}" in text for text in hard)
-    more = compiled.report["demos"][CHOICE]["demos"] - plain.report["demos"][CHOICE]["demos"]
+    more = compiled.report["demos"]["pools"][CHOICE]["demos"] - plain.report["demos"]["pools"][CHOICE]["demos"]
     assert more > 0
     warm = [a for a in using.asked if a.decoding.temperature]
     assert len({(a.ids, a.stream) for a in warm}) == len(warm)  # no answer is drawn twice
@@ -99,7 +99,7 @@ def test_partial_credit_is_not_enough() -> None:
 
     compiled, using = found(half)
     assert compiled.report["demos"]["accepted_from"] == ACCEPTED == 1.0
-    assert compiled.report["demos"][CHOICE]["demos"] == 0
+    assert compiled.report["demos"]["pools"][CHOICE]["demos"] == 0
     assert not demos_sent(using)
     assert {tuple(row["config"][CHOICE]) for row in compiled.report["tried"]} == {()}
 
