@@ -113,12 +113,12 @@ class Bootstrap:
             block = self.train[start : start + BLOCK]
             if self._enough(open_sites, accepted, EASY) or not self._covers(entrant, block):
                 break
-            hard += await self._keep(entrant, block, open_sites, accepted)
+            hard += await self._keep(entrant, block, open_sites, accepted, EASY)
         for attempt in range(TRIES):
             hard = hard[:BLOCK]
             if not hard or self._enough(open_sites, accepted, WANTED) or not self._covers(entrant, hard):
                 return
-            hard = await self._keep(self._warm(entrant, attempt), hard, open_sites, accepted)
+            hard = await self._keep(self._warm(entrant, attempt), hard, open_sites, accepted, WANTED)
 
     def _enough(self, open_sites: Sequence[Site], accepted: Mapping[str, list[Demo]], each: int) -> bool:
         return all(len(accepted[s.choice]) >= each * s.most for s in open_sites)
@@ -133,9 +133,13 @@ class Bootstrap:
         return replace(entrant, key=f"{entrant.key}+again{attempt}", plan=replace(plan, streams=streams))
 
     async def _keep(
-        self, entrant: Entrant, block: Sequence[Example], open_sites: Sequence[Site], accepted: dict[str, list[Demo]]
-    ) -> list[Example]:
-        """Run a block, keep the traces of what is right, and return the examples that were not."""
+        self, entrant: Entrant, block: Sequence[Example], open_sites: Sequence[Site], accepted: dict[str, list[Demo]],
+        each: int,
+    ) -> list[Example]:  # fmt: skip
+        """Run a block, keep the traces of what is right, and return the examples that were not.
+
+        Only so many are kept, `each` for each demonstration shown: easy examples leave room for hard ones.
+        """
         from ..backends.runtime.executor import gather_all
 
         executable = self.evaluator.executable(entrant)
@@ -146,7 +150,7 @@ class Bootstrap:
         for example, run, score in zip(block, runs, scores, strict=True):
             for site in open_sites if score >= ACCEPTED else ():
                 record = run.trace.values.get(f"{site.node}.record")
-                if isinstance(record, Values) and len(accepted[site.choice]) < WANTED * site.most:
+                if isinstance(record, Values) and len(accepted[site.choice]) < each * site.most:
                     accepted[site.choice].append(from_record(example, site, record))
         return [example for example, score in zip(block, scores, strict=True) if score < ACCEPTED]
 

@@ -107,14 +107,18 @@ class Selection:
             yield from (nearest(n) for n in (k + 1, k - 1) if 1 <= n <= self.nearest)
 
     def _one_step(self, value: tuple[str, ...]) -> Iterator[ChoiceValue]:
-        """Changes at the end alone, so that what stays before it is shared."""
-        others = [id for id in self.pool if id not in value]
-        if value and others:
-            yield self.ordered((*value[:-1], others[0]))
-        if value and others and len(value) < self.most:
-            yield self.ordered((*value, others[0]))
+        """The last one swapped, another one added, or the last one dropped where no more may be shown."""
+        if value:
+            yield from self._followed(value[:-1], value[-1:])
+        if value and len(value) < self.most:
+            yield from self._followed(value, ())
         elif len(value) > 1:
             yield self.ordered(value[:-1])
+
+    def _followed(self, head: tuple[str, ...], without: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        """These and another one of the pool: one that leaves them in front, so that they are shared, if there is."""
+        sets = [self.ordered((*head, id)) for id in self.pool if id not in head + without]
+        yield from [s for s in sets if s[: len(head)] == head][:1] or sets[:1]
 
 
 def _key(name: str, id: str) -> str:

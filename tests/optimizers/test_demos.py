@@ -61,7 +61,7 @@ def test_complex_ones_have_more_steps_and_short_ones_fewer_letters() -> None:
     ],
 )
 def test_steps_are_lines_or_else_sentences_of_what_the_module_adds(fields: dict[str, Any], count: int) -> None:
-    assert steps(Demo("d", fields)) == max(count, 1)
+    assert steps(Demo("d", fields)) == count
 
 
 def test_diverse_ones_are_each_the_farthest_from_those_before() -> None:
