@@ -135,3 +135,15 @@ def test_a_study_belongs_to_its_embedder(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("flopwise.backends.embedders.lexical.LexicalEmbedder.fingerprint", "lexical/2/512")
     with pytest.raises(fw.StudyError, match="embedder: was lexical/1/512, is lexical/2/512"):
         found(study=tmp_path / "study")
+
+
+def test_a_study_that_goes_on_embeds_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = found(study=tmp_path / "study")
+
+    def refuse(self: Any, text: str) -> Any:
+        raise AssertionError(f"embedded again: {text}")
+
+    monkeypatch.setattr("flopwise.backends.embedders.lexical.LexicalEmbedder.embed", refuse)
+    again, using = found(study=tmp_path / "study")
+    assert not using.asked
+    assert [row["config"] for row in again.report["tried"]] == [row["config"] for row in first.report["tried"]]

@@ -256,11 +256,8 @@ class Executable:
     async def _retrieve(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
         from .retrieve import retrieve
 
-        query = frame.query
-        before = query.trace.flops
-        found = await retrieve(query, step.name, cast(Retrieve, step.attrs), values, self.scheduler.meter)
-        query.fuel.settle(step.held(frame.again), query.trace.flops - before)
-        return found
+        attrs, held = cast(Retrieve, step.attrs), step.held(frame.again)
+        return await retrieve(frame.query, step.name, attrs, values, held, self.scheduler.meter)
 
     async def _host(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
         from .host import call_host

@@ -16,9 +16,17 @@ from .query import Query
 
 
 async def retrieve(
-    query: Query, node: str, attrs: Retrieve, values: Sequence[Any], meter: Meter
+    query: Query, node: str, attrs: Retrieve, values: Sequence[Any], held: float, meter: Meter
 ) -> list[dict[str, str]] | Failure:
     """The texts of the nearest items by part; what embedding the query takes is charged to it and to the meter.
+
+    Args:
+        query: The query that it is part of.
+        node: Full dotted name of the node.
+        attrs: What to retrieve.
+        values: What the query's text is made of.
+        held: FLOPs that the query holds for it, given back.
+        meter: Counts the embedding.
 
     Raises:
         EngineError: The embedder is unknown, or is another than the index was made with.
@@ -30,10 +38,12 @@ async def retrieve(
     try:
         key = key_text(v.text if isinstance(v, Generation) else v for v in values)
     except ValueError as error:  # what JSON cannot say
+        query.fuel.settle(held)
         return query.fail(node, f"the query cannot be written as text: {error}")
     vector = await embedded(embedder, key, meter)
     found = index.nearest(vector, key, attrs.k)[::-1]
     flops = embedder.flops(key) if query.cost is not None else 0.0
+    query.fuel.settle(held, flops)
     query.trace.flops += flops
     query.trace.retrieved.append(Retrieved(node, tuple(item.id for item in found), flops))
     return [_texts(index, item) for item in found]
