@@ -49,6 +49,8 @@ def add(commands: Commands) -> None:
     budget.add_argument("--max-configs", metavar="N", type=int, help="most configs tried (48)")
     parser.add_argument("-o", "--output", metavar="PATH", required=True, help="the artifact: a folder, or a .zip")
     parser.add_argument("--study", metavar="FOLDER", help="where the search is kept (OUTPUT.study)")
+    embedders = "what tells how alike demonstrations are: lexical, or all-minilm-l6-v2 (lexical)"
+    parser.add_argument("--embedder", metavar="NAME", default="lexical", help=embedders)
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of splits and proposals (0)")
     parser.add_argument("--allow-impure", action="store_true", help="host functions with effects may run in the search")
 
@@ -99,6 +101,7 @@ def _task(args: Namespace) -> dict[str, Any]:
         "seed": args.seed,
         "allow_impure": args.allow_impure,
         "objectives": dict(map(_objective, args.objective)),
+        "embedder": args.embedder,
     }
 
 

@@ -68,7 +68,13 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"The search took {flops_text(spent['spent'])}, {spent['requests']:,} requests and "
         f"{report['seconds']:.0f} s; {report['reused']:.0%} of its prompt tokens were reused."
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, *demos_text(report.get("demos", {}))])  # reports of earlier versions have none
+
+
+def demos_text(demos: Mapping[str, Any]) -> list[str]:
+    """How many demonstrations there were for each choice, and what told them apart."""
+    sizes = [f"{name} {pool['demos']}" for name, pool in demos.get("pools", {}).items()]
+    return [f"Demonstrations found, told apart by {demos['embedder']}: {', '.join(sizes)}."] if sizes else []
 
 
 def _objectives(held: Mapping[str, Any]) -> dict[str, float]:

@@ -144,8 +144,9 @@ def _trace(trace: Any) -> dict[str, Any]:
         }
         for r in trace.requests
     ]
+    found = [{"node": r.node, "ids": list(r.ids), "flops": r.flops} for r in trace.retrieved]
     failures = [{"node": f.node, "reason": f.reason} for f in trace.failures]
-    return {"requests": asked, "failures": failures, "flops": trace.flops, "bound": trace.bound}
+    return {"requests": asked, "retrieved": found, "failures": failures, "flops": trace.flops, "bound": trace.bound}
 
 
 def _show_trace(args: Namespace, trace: Any) -> None:
@@ -159,6 +160,8 @@ def _show_trace(args: Namespace, trace: Any) -> None:
             f"{format_flops(r.flops)}")  # fmt: skip
         for text in (trace.decode(r.ids), *r.outputs):
             say("\n".join(f"  | {line}" for line in text.splitlines()) + "\n")
+    for found in trace.retrieved:
+        say(f"{found.node}: {', '.join(found.ids)}, {format_flops(found.flops)}")
     for failure in trace.failures:
         say(f"failed: {failure.node}: {failure.reason}")
     say(f"{format_flops(trace.flops)} in all, at most {format_flops(trace.bound)} allowed")

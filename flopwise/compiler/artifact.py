@@ -1,8 +1,8 @@
 """The artifact: a frozen pipeline as a folder or a zip of plain, diffable text.
 
-`pipeline.json` is what is loaded: the specialised graph, lowered again for the engine at hand. `front/` holds the same
-of every other point of the search's front, by number; see `artifact_front`. The rest is for people: `prompts/`,
-`demos.jsonl`, `report.json`, `provenance.json`. `SHA256SUMS` covers every file.
+`pipeline.json` is what is loaded: the specialised graph, lowered again for the engine at hand, and `index/`, what it
+retrieves from. `front/` holds the same of every other point of the search's front, by number; see `artifact_front`. The
+rest is for people: `prompts/`, `demos.jsonl`, `report.json`, `provenance.json`. `SHA256SUMS` covers every file.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..ir.serial import graph_from_json, to_json
 from ..ir.target import Target
 from .artifact_front import StoredFront, front_files
 from .artifact_hosts import resolve_hosts
+from .artifact_index import apart, together
 from .artifact_json import as_lines, as_text, plain, read_lines, read_object
 from .artifact_read import PIPELINE, Files, read_files
 from .artifact_write import write_files
@@ -105,8 +106,10 @@ def save(
         ArtifactError: Something else is at the path, it cannot be written, or a host function has no import path.
     """
     resolve_hosts(plan.graph)
+    graph, indexes = apart(plan.graph, _file_name)
     files: Files = {
-        PIPELINE: as_text(_pipeline(plan)),
+        PIPELINE: as_text(_pipeline(plan, graph)),
+        **indexes,
         REPORT: as_text(plain(facts.get("report", {}))),
         PROVENANCE: as_text(plain(_provenance(plan, facts, engine))),
         DEMOS: as_lines(facts.get("demos", ())),
@@ -151,7 +154,7 @@ def read(path: Path) -> Loaded:
         "demos": read_lines(path, DEMOS, files.get(DEMOS, b"")),
     }
     try:
-        graph = graph_from_json(data["graph"])
+        graph = together(graph_from_json(data["graph"]), files)
         verify(graph)
         plan, caps, cap = read_plan_facts(data["plan"]), _caps(data["caps"], graph), _cap(data["cap"])
     except (GraphError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -182,7 +185,7 @@ def _cap(data: Any) -> float | None:
     raise TypeError(f"cap must be null or a positive number of FLOPs, but is {data!r:.80}")
 
 
-def _pipeline(plan: Plan) -> dict[str, Any]:
+def _pipeline(plan: Plan, graph: Graph) -> dict[str, Any]:
     # Every cap is written down: another default in a later version must not make another plan.
     caps = {f.name: plan.caps.get(f.name, DEFAULT_INPUT_CAP) for f in plan.graph.schema.inputs}
     return {
@@ -191,7 +194,7 @@ def _pipeline(plan: Plan) -> dict[str, Any]:
         "plan": plan_facts(plan),
         "caps": caps,
         "cap": plan.cap,
-        "graph": to_json(plan.graph),
+        "graph": to_json(graph),
     }
 
 

@@ -9,7 +9,7 @@ from ..errors import SignatureError
 from ..ir.choices import Categorical, DemoSet, Instructions, Integer, Real, Var
 from ..ir.schemas import Schema
 from .open import Open
-from .worked import check_demos
+from .worked import Nearest, check_demos
 
 
 def check_settings(module: Any, schema: Schema) -> None:
@@ -29,7 +29,7 @@ def check_settings(module: Any, schema: Schema) -> None:
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise SignatureError(f"{kind}: `max_tokens >= 1` must hold, but got {most!r}; give a whole number of tokens")
     _check_temperature(kind, module.temperature)
-    if not _is_choice(module.demos, DemoSet):
+    if not _is_choice(module.demos, DemoSet) and not isinstance(module.demos, Nearest):
         check_demos(f"{kind}({schema.name})", module, schema)
 
 

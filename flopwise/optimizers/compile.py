@@ -32,6 +32,7 @@ def compile(
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
     objectives: Mapping[str, Objective] | None = None,
+    embedder: str = "lexical",
 ) -> Pipeline[..., R]: ...  # fmt: skip
 @overload
 def compile(
@@ -39,12 +40,14 @@ def compile(
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
     objectives: Mapping[str, Objective] | None = None,
+    embedder: str = "lexical",
 ) -> Pipeline[P, R]: ...  # fmt: skip
 def compile(
     program: Any, *, dev: Any, metric: Metric | str, engine: Engine | str, budget: Budget, train: Any = None,
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
     objectives: Mapping[str, Objective] | None = None,
+    embedder: str = "lexical",
 ) -> Pipeline[Any, Any]:  # fmt: skip
     """Find the config of a program that scores best on dev inside the budget, and bind it to the engine.
 
@@ -67,6 +70,7 @@ def compile(
         objectives: What else is measured of each prediction, by name, such as
             `{"words": fw.Objective(count_words, better="lower")}`. The front is over score, FLOPs per query and
             these; the winner is chosen by score alone, and `Pipeline.at(words=60)` chooses by them.
+        embedder: What tells how alike demonstrations are: "lexical", by their words, or "all-minilm-l6-v2", a model.
 
     Returns:
         The pipeline; its `report` holds scores with intervals on dev and holdout, the baseline's, the paired
@@ -81,7 +85,9 @@ def compile(
         MetricError: The metric is none, raised, or returned no score; or an objective is none, raised, or returned no
             finite number.
         StudyError: The study belongs to another program, data, budget or engine.
-        EngineError: There is no such engine, or it failed; the study keeps what was known, and the same call goes on.
+        WeightsError: The embedder's weights are not on this machine.
+        EngineError: There is no such engine or embedder, or the engine failed; the study keeps what was known, and the
+            same call goes on.
     """
     from .search import Search, Task
 
@@ -89,7 +95,7 @@ def compile(
     folder = Path(study) if study is not None else None
     task = Task(
         program, dev, train, holdout, _metric(metric), check_budget(budget), folder, seed, _limits(limits), caps,
-        allow_impure, objectives,
+        allow_impure, objectives, embedder,
     )  # fmt: skip
     target = engine_of(engine)
     with shown(progress) as show, closing(Search(task, target, show)) as search:

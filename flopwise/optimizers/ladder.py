@@ -9,7 +9,7 @@ from ..compiler.stages import default_value
 from ..ir.choices import Categorical, ChoiceValue, DemoSet, Integer, Var
 from ..ir.nodes import Loop
 from ..modules.branches import OFF
-from .space import NO_DEMOS, Space
+from .space import Space
 
 MOST_STRUCTURES = 8
 MOST_INSTRUCTIONS = 8
@@ -34,7 +34,8 @@ def upper_rungs(space: Space, leaders: Sequence[Mapping[str, ChoiceValue]]) -> I
     """The leader with other instructions; the leaders with every count raised, then with each option.
 
     Counts are raised to the middle of their ranges and to their ends. How many samples come at a time is no
-    such count: more at a time spend more on the same vote.
+    such count: more at a time spend more on the same vote. Then the leader with other demos: chosen otherwise, and
+    changed by one.
     """
     yield from islice((rung for leader in leaders[:1] for rung in _reworded(space, leader)), MOST_INSTRUCTIONS)
     kept = _wave_sizes(space)
@@ -47,6 +48,15 @@ def upper_rungs(space: Space, leaders: Sequence[Mapping[str, ChoiceValue]]) -> I
                 for name in _options(space, raised):
                     on = {k: v for k, v in raised.items() if k != name}
                     yield fill(space, {**on, name: _labels(space, name)[1]}, demos=False)
+
+    for leader in leaders[:1]:
+        yield from _other_demos(space, leader)
+
+
+def _other_demos(space: Space, leader: Mapping[str, ChoiceValue]) -> Iterator[dict[str, ChoiceValue]]:
+    for name, value in leader.items():
+        for other in space.selection(name).neighbours(value):
+            yield fill(space, {**leader, name: other}, demos=False)
 
 
 def _reworded(space: Space, leader: Mapping[str, ChoiceValue]) -> Iterator[dict[str, ChoiceValue]]:
@@ -87,17 +97,10 @@ def fill(space: Space, partial: Mapping[str, ChoiceValue], demos: bool) -> dict[
         if var.name in partial:
             config[var.name] = partial[var.name]
         elif demos and isinstance(var.domain, DemoSet):
-            config[var.name] = _largest(space, var.name)
+            config[var.name] = space.selection(var.name).preset
         else:
             config[var.name] = default_value(var)
     return config
-
-
-def _largest(space: Space, name: str) -> tuple[str, ...]:
-    sets = space.demo_sets.get(name, {NO_DEMOS: ()})
-    most = max(len(ids) for ids in sets.values())
-    largest = [label for label, ids in sets.items() if len(ids) == most]
-    return sets[next((label for label in largest if label.endswith("shortest")), largest[0])]
 
 
 def _raised(space: Space, name: str, value: ChoiceValue, level: str) -> ChoiceValue:

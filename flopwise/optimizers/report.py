@@ -89,6 +89,7 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
         "flops_per_query": verdict.flops or (won.point.flops if won.point else 0.0),
         "bound": winner.plan.bound,
         "cold": winner.plan.cold,
+        "demos": dict(search.pool.notes),
         "tried": [_row(t, t is won) for t in tried],
         "refused": [{"config": k, "why": why} for k, why in race.refused.items()],
         "objectives": {name: o.better for name, o in race.evaluator.objectives.items()},

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..backends.embedders.lexical import LexicalEmbedder
+from ..backends.embedders.registry import embedder
 from ..backends.runtime.meter import Meter
 from ..backends.runtime.scheduler import Scheduler
 from ..compiler.demos import demos_in
@@ -18,14 +20,16 @@ from ..compiler.stages import complete, optimise
 from ..errors import BudgetError, DataError, GraphError
 from ..ir.choices import ChoiceValue, config_key
 from ..ir.flops import format_flops
+from ..ir.graph import Graph
 from ..ir.plan import Plan
 from ..ir.types import jsonable
 from ..modules.program import result_class, trace
 from ..pipeline import Pipeline
-from .bootstrap import BUDGET_SHARE, Bootstrap, DemoPool
+from .bootstrap import BUDGET_SHARE, Bootstrap
 from .budget import Budget
 from .caps import caps_of
 from .data import data_hash, load
+from .demos import DemoPool
 from .evaluate import Entrant, Evaluator
 from .instructions import Proposer
 from .metrics import Metric
@@ -66,6 +70,7 @@ class Task:
     caps: dict[str, int] | None
     allow_impure: bool
     objectives: Mapping[str, Objective] | None = None
+    embedder: str = LexicalEmbedder.name
 
 
 class Search:
@@ -82,6 +87,7 @@ class Search:
         self.engine = engine
         self.show = show
         self._now = ("demos", "")
+        self.embedder = embedder(task.embedder)
         self.graph = trace(task.program)
         self.schema = self.graph.schema
         self.metric = bound(task.metric, self.schema)
@@ -180,18 +186,20 @@ class Search:
             "per_query": self.task.budget.per_query,
             "model": self.engine.model.fingerprint,
             "seed": self.task.seed,
+            "embedder": self.embedder.fingerprint,
         }
 
     async def _bootstrap(self) -> DemoPool:
         cap = self.task.budget.search
         allowance = BUDGET_SHARE * cap if cap is not None else float("inf")
         bootstrap = Bootstrap(
-            self.graph, self.evaluator, self.splits.train, self._entrant, self.task.seed, allowance
+            self.graph, self.evaluator, self.splits.train, self._entrant, self._lowered, self.embedder, self.task.seed,
+            allowance,
         )  # fmt: skip
         try:
             return await bootstrap.run()
-        except BudgetError:
-            return DemoPool()
+        except BudgetError as error:
+            return DemoPool(notes={"none": str(error)})
 
     async def _propose(self) -> None:
         if self.proposer.sites:
@@ -201,7 +209,7 @@ class Search:
     # the race -------------------------------------------------------------------------------------------
 
     def _make_race(self) -> Race:
-        space = Space(self.graph, self.pool.sets, self.proposer.texts)
+        space = Space(self.graph, self.pool.selections, self.proposer.texts)
         trials = Trials(space, self.task.seed, self.study.trials_file)
         return Race(
             space, trials, self.evaluator, self.dev, self._entrant, self.study.spent_at, self._left, self.task.limits,
@@ -228,9 +236,11 @@ class Search:
         return cap - min(wanted, 0.2 * cap) - spent
 
     def _entrant(self, config: Mapping[str, ChoiceValue]) -> Entrant:
-        explanation = optimise(self.graph, config, self.pool.demos)
-        plan = lower(explanation.result, self.engine, self.caps, self.task.budget.per_query)
-        return Entrant(config_key(config), dict(config), plan, explanation)
+        explanation = optimise(self.graph, config, self.pool.entries)
+        return Entrant(config_key(config), dict(config), self._lowered(explanation.result), explanation)
+
+    def _lowered(self, graph: Graph) -> Plan:
+        return lower(graph, self.engine, self.caps, self.task.budget.per_query)
 
     def _uncapped(self, config: Mapping[str, ChoiceValue]) -> Plan:
         return lower(optimise(self.graph, config).result, self.engine, self.caps)

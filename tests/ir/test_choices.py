@@ -20,6 +20,7 @@ GOOD: list[tuple[Domain, Any, Any]] = [
         "{{ x }} <|im_end|>\n\tüé家",
         "{{ x }} <|im_end|>\n\tüé家",
     ),  # data, whatever it says
+    (DemoSet(2), "knn:2", "knn:2"),
 ]
 BAD: list[tuple[Domain, Any]] = [
     (Categorical(("a", "b")), "c"),
@@ -39,6 +40,9 @@ BAD: list[tuple[Domain, Any]] = [
     (Instructions(("Do it.",), 2), "a\0b"),
     (Instructions(("Do it.",), 2), "a\ud800b"),
     (Instructions(("Do it.",), 2), "\ue000SloT0\ue001"),
+    (DemoSet(2), "knn:3"),
+    (DemoSet(2), "knn:0"),
+    (DemoSet(2), "x"),
 ]
 
 
