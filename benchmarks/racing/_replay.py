@@ -46,9 +46,17 @@ class Cells:
             found.append(self._known[key])
         return found
 
+    def prefers(self, one: str, other: str, examples: Sequence[Any]) -> bool:
+        """As the evaluator's: there are no objectives."""
+        return False
+
     def get(self, split: str, key: str, example: str) -> tuple[float, float] | None:
         """As the cell store's."""
         return self._known.get((key, example))
+
+
+async def _pass(leader: Entrant) -> None:
+    """There is nothing to add to the space."""
 
 
 def replay(
@@ -75,7 +83,7 @@ def replay(
 
     race = Race(
         space, Trials(space, seed, None), cells, [SimpleNamespace(id=str(i)) for i in range(matrix.total)], make,
-        lambda moment: bank.spent, lambda spent, dearest: bank.cap - spent, Limits(), lambda running: None,
+        lambda moment: bank.spent, lambda spent, dearest: bank.cap - spent, Limits(), lambda running: None, _pass,
     )  # type: ignore[arg-type]  # fmt: skip
     if change is not None:
         change(race)

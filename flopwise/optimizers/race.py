@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import BudgetError, GraphError
@@ -73,12 +73,14 @@ class Race:
         left: FLOPs the race may still use, given what is spent and the most that a config takes per query.
         limits: When it ends otherwise.
         notify: Told what runs.
+        led: Awaited once, with the config that leads when the upper rungs begin: what it adds to the space is tried.
     """
 
     def __init__(
         self, space: Space, trials: Trials, evaluator: Evaluator, dev: Sequence[Example],
         make: Callable[[Mapping[str, ChoiceValue]], Entrant], spent: Callable[[int], float],
         left: Callable[[float, float], float], limits: Limits, notify: Callable[[str], None],
+        led: Callable[[Entrant], Awaitable[None]],
     ) -> None:  # fmt: skip
         self.space = space
         self.trials = trials
@@ -89,6 +91,7 @@ class Race:
         self.left = left
         self.limits = limits
         self.notify = notify
+        self.led = led
         self.standing = Standing(space, len(dev))
         self.table = self.standing.table
         self.entrants: dict[str, Entrant] = {}
@@ -111,6 +114,7 @@ class Race:
             while True:
                 spent = self.spent(self._moment)
                 self._moment += 1
+                await self._climb()
                 units = self._units(self.left(spent, self._dearest()))
                 if units:
                     self._rounds.append(Round(units, asyncio.ensure_future(self._run_units(units))))
@@ -145,6 +149,9 @@ class Race:
     def _under_way(self) -> list[tuple[Entrant, range]]:
         return [unit for round_ in self._rounds for unit in round_.units]
 
+    def _busy(self) -> set[str]:
+        return {entrant.key for entrant, _ in self._under_way()}
+
     def label(self, entrant: Entrant) -> str:
         """A config in few words: its number in the order of entering."""
         return f"#{list(self.entrants).index(entrant.key) + 1}"
@@ -153,8 +160,7 @@ class Race:
 
     def _units(self, left: float) -> list[tuple[Entrant, range]]:
         """What runs next: the ladder first, then whoever promises most for a FLOP, as far as the budget goes."""
-        busy = {entrant.key for entrant, _ in self._under_way()}
-        self._climb(busy)
+        busy = self._busy()
         waiting = [e for e in self._fresh() if e.key not in busy]
         ranked = waiting if waiting else self._by_promise(busy)
         pending = [(e, b) for e, b in self._under_way()]
@@ -213,15 +219,19 @@ class Race:
 
     # entering -------------------------------------------------------------------------------------------
 
-    def _climb(self, busy: set[str]) -> None:
+    async def _climb(self) -> None:
         """Let in the rungs of the ladder: the first ones at once, the upper ones once those have shown something."""
+        busy = self._busy()
         while len([e for e in self._fresh() if e.key not in busy]) < WIDTH and self._may_enter():
             rung = next(self._rungs, None)
             if rung is None:
                 if self._climbed or not self.table.filled or self._fresh():
                     return
                 self._climbed = True
-                self._rungs = upper_rungs(self.space, self._best_configs())
+                best = self._best()
+                if best:
+                    await self.led(best[0])
+                self._rungs = upper_rungs(self.space, [e.config for e in best])
                 continue
             self._ask(rung)
 
@@ -253,10 +263,10 @@ class Race:
             proposed = self.trials.ask()
             if proposed is not None:
                 self._see(proposed[1], proposed[0])
-        for config in self._best_configs():
-            if config_key(config) not in self._explored:
-                self._explored.add(config_key(config))
-                for neighbour in neighbours(self.space, config, rng):
+        for leader in self._best():
+            if leader.key not in self._explored:
+                self._explored.add(leader.key)
+                for neighbour in neighbours(self.space, leader.config, rng):
                     self._see(neighbour)
         for _ in range(CHANCE):
             self._see(at_random(self.space, rng))
@@ -277,13 +287,13 @@ class Race:
         except (BudgetError, GraphError) as error:  # over the cap, or longer than the model's context
             self.refused[key] = str(error)
             if key in self.trials.open:
-                self.trials.tell(key, (), 0.0, dropped=False, over_cap=1.0)
+                self.trials.tell(key, (), 0.0, dropped=False, over_cap=1.0, why=str(error))
             return None
         self.standing.enter(entrant)
         return entrant
 
-    def _best_configs(self) -> list[Mapping[str, ChoiceValue]]:
-        return [e.config for e in self.standing.ranked(self.entrants.values())[:LEADERS]]
+    def _best(self) -> list[Entrant]:
+        return self.standing.ranked(self.entrants.values())[:LEADERS]
 
     # running --------------------------------------------------------------------------------------------
 
@@ -311,19 +321,20 @@ class Race:
                 entrant.status = "done"
             else:
                 continue
-            dropped = entrant.status == "dropped"
-            self.trials.tell(entrant.key, self.table.scores(entrant.key), self.table.flops(entrant.key), dropped)
+            self._tell(entrant, entrant.status == "dropped")
 
     def _beaten(self, entrant: Entrant) -> bool:
         mine = self.table.scores(entrant.key)
         if self.leader is None or entrant.key == self.leader or not mine:
             return False
-        # A cheaper config stays on the Pareto front even if it is worse.
+        # What is cheaper, or better by an objective of the user's, stays on the Pareto front even if it scores worse.
         if self.table.flops(self.leader) > self.table.flops(entrant.key) * 1.05:
             return False
         bet = self._bets.setdefault((self.leader, entrant.key), Bet(len(self.dev)))
         bet.see(self.table.scores(self.leader), mine)
-        return bet.evidence >= level(share(ALPHA, self._incumbents.index(self.leader) + 1))
+        if bet.evidence < level(share(ALPHA, self._incumbents.index(self.leader) + 1)):
+            return False
+        return not self.evaluator.prefers(entrant.key, self.leader, self.dev[: bet.seen])
 
     def _note_leader(self) -> None:
         best = self.standing.leader(e for e in self.entrants.values() if e.status != "dropped")
@@ -334,26 +345,16 @@ class Race:
 
     def _tell_rest(self) -> None:
         for entrant in [e for e in self.entrants.values() if e.status == "racing"]:
-            scores = self.table.scores(entrant.key)
             entrant.why = entrant.why or "what more of it would tell was not worth its FLOPs"
-            self.trials.tell(entrant.key, scores, self.table.flops(entrant.key), dropped=True)
+            self._tell(entrant, dropped=True)
+
+    def _tell(self, entrant: Entrant, dropped: bool) -> None:
+        scores, flops = self.table.scores(entrant.key), self.table.flops(entrant.key)
+        name, status = self.label(entrant), entrant.status
+        self.trials.tell(entrant.key, scores, flops, dropped, name=name, status=status, why=entrant.why)
 
     # results --------------------------------------------------------------------------------------------
-
-    def _mean(self, key: str) -> float:
-        scores = self.table.scores(key)
-        return sum(scores) / len(scores) if scores else 0.0
 
     def winner(self) -> Entrant | None:
         """The config thought best by all cells together; None where there is none."""
         return self.standing.leader(e for e in self.entrants.values() if e.status != "dropped")
-
-    def front(self) -> list[Entrant]:
-        """The Pareto front over (mean score, mean FLOPs per query) of the configs that saw all of dev."""
-        done = [e for e in self.entrants.values() if e.status == "done"]
-        ranked = sorted(done, key=lambda e: (self.table.flops(e.key), -self._mean(e.key)))
-        front: list[Entrant] = []
-        for entrant in ranked:
-            if not front or self._mean(entrant.key) > self._mean(front[-1].key):
-                front.append(entrant)
-        return front
