@@ -234,7 +234,7 @@ def test_a_full_disk_is_named_and_nothing_committed_is_lost(path):
     bank = SampleBank(path)
     bank.put(KEY, 0, sample(0), 1.0, USAGE)
     bank.flush()
-    connection = bank._writer.connection
+    connection = bank.store.connection
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StudyError, match="disk is full; free space"):
