@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..backends.runtime.executor import Executable, Run, gather_all
 from ..backends.runtime.sandbox import Sandbox
@@ -18,10 +18,13 @@ from ..ir.record import Failure
 from ..ir.schemas import Schema
 from ..ir.types import jsonable
 from ..modules.records import make_record, with_inputs
-from .cells import CellStore
+from .cells import CellRow, CellStore
 from .data import Example
 from .metrics import Metric
 from .scoring import score
+
+if TYPE_CHECKING:
+    from .board import Board
 
 
 @dataclass(eq=False)
@@ -56,11 +59,12 @@ class Evaluator:
         result: Class of its records, for metrics that look at them.
         allow_impure: True where impure host functions may run.
         concurrency: Queries under way at once.
+        board: Where cells are posted for the workers of a shared study; this process alone runs them without.
     """
 
     def __init__(
         self, scheduler: Scheduler, store: CellStore, metric: Metric, schema: Schema, result: Any,
-        allow_impure: bool, concurrency: int,
+        allow_impure: bool, concurrency: int, board: Board | None = None,
     ) -> None:  # fmt: skip
         self.scheduler = scheduler
         self.store = store
@@ -68,6 +72,7 @@ class Evaluator:
         self.schema = schema
         self.result = result
         self.allow_impure = allow_impure
+        self.board = board
         self.sandbox: Sandbox | None = None
         self._gate = asyncio.Semaphore(concurrency)
         self._executables: dict[str, Executable] = {}
@@ -82,6 +87,8 @@ class Evaluator:
 
     async def cells(self, entrant: Entrant, split: str, examples: Sequence[Example]) -> list[tuple[float, float]]:
         """(score, FLOPs) of a config on each example, side by side; each is stored as it ends."""
+        if self.board is not None:
+            return await self.board.cells(entrant, split, examples)
         found = await gather_all([self._cell(entrant, split, e) for e in examples])
         return [(float(s), float(f)) for s, f in found]
 
@@ -89,6 +96,12 @@ class Evaluator:
         known = self.store.get(split, entrant.key, example.id)
         if known is not None:
             return known
+        row = await self.run(entrant, split, example)
+        self.store.put(row)
+        return row.score, row.flops
+
+    async def run(self, entrant: Entrant, split: str, example: Example) -> CellRow:
+        """Run and score one cell, without storing it."""
         async with self._gate:
             run = await self.executable(entrant).run(example.inputs(self.schema))
         made = self._made(example, run)
@@ -96,11 +109,9 @@ class Evaluator:
         notes = [[f.node, f.reason] for f in run.trace.failures]
         failed = f"node {made.node!r}: {made.reason}" if isinstance(made, Failure) else ""
         detail = {"prediction": self._shown(run), "failures": notes, "failed": failed}
-        failures = len(run.trace.failures)
-        self.store.put(
-            split, entrant.key, example.id, value, run.trace.flops, run.trace.bound, failures, detail
-        )  # fmt: skip
-        return value, run.trace.flops
+        return CellRow(
+            split, entrant.key, example.id, value, run.trace.flops, run.trace.bound, len(run.trace.failures), detail
+        )
 
     async def score(self, example: Example, run: Run) -> float:
         """The metric on one run; a failed run scores 0."""

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 REDRAWS_PER_SECOND = 2
 _BAR = 24  # columns
-_STAGES = {"demos": "making demos", "race": "racing configs", "holdout": "meeting the holdout", "done": "done"}
+_STAGES = {
+    "demos": "making demos",
+    "race": "racing configs",
+    "holdout": "meeting the holdout",
+    "done": "done",
+    "helping": "running cells for the process that leads",
+}
 
 
 class LiveView:

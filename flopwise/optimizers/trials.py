@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import StudyError
 from ..ir.choices import ChoiceValue, Config, config_key
@@ -18,6 +17,20 @@ STARTUP_TRIALS = 8
 ATTEMPTS = 30
 
 
+class TrialStorage(NamedTuple):
+    """Where Optuna's own tools find the trials.
+
+    Attributes:
+        url: The storage, as Optuna takes it.
+        study: The study's name in it.
+        shown: What it is called in messages; a URL may hold a password.
+    """
+
+    url: str
+    study: str
+    shown: str
+
+
 class Trials:
     """Proposes configs with Optuna's TPE, multivariate, grouped and constrained, seeded by trial number.
 
@@ -27,13 +40,13 @@ class Trials:
     Args:
         space: The space.
         seed: Seed of all proposals.
-        storage: File of the Optuna storage; None keeps it in memory only.
+        storage: The Optuna storage; None keeps them in memory only.
 
     Raises:
-        StudyError: The file cannot be opened, or is no Optuna storage.
+        StudyError: It cannot be opened, or is no Optuna storage.
     """
 
-    def __init__(self, space: Space, seed: int, storage: Path | None) -> None:
+    def __init__(self, space: Space, seed: int, storage: TrialStorage | None) -> None:
         import optuna
 
         optuna.logging.set_verbosity(logging.WARNING)
@@ -109,17 +122,17 @@ def _sampler(seed: int, chance: bool) -> Any:
         )
 
 
-def _mirror(storage: Path | None) -> optuna.Study | None:
+def _mirror(storage: TrialStorage | None) -> optuna.Study | None:
     if storage is None:
         return None
     import optuna
 
-    url = f"sqlite:///{storage}"
+    url, name, _ = storage
     try:
-        return optuna.create_study(study_name="flopwise", storage=url, direction="maximize", load_if_exists=True)
-    except Exception as error:  # whatever Optuna and the database under it make of a file that is not theirs
+        return optuna.create_study(study_name=name, storage=url, direction="maximize", load_if_exists=True)
+    except Exception as error:  # whatever Optuna and the database under it make of a place that is not theirs
         reason = str(error).splitlines()[0]
         raise StudyError(
-            f"the study's trials {storage} cannot be opened: {type(error).__name__}: {reason}; "
-            "remove that file, which the search does not need, or give another study path"
+            f"the study's trials {storage.shown} cannot be opened: {type(error).__name__}: {reason}; remove them (the "
+            "search does not need that file, or Optuna's tables), or give another study"
         ) from error

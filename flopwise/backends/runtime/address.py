@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from ...errors import StudyError
 
@@ -64,7 +64,7 @@ class Address:
         user, at, host = parts.netloc.rpartition("@")
         hidden = f"{user.partition(':')[0]}{at}{host}"
         where = dict(parse_qsl(parts.query)).get("host", "") if not host else ""
-        return f"{unquote(self.study)!r} in postgresql://{hidden}{where}{parts.path}"
+        return f"{self.study!r} in postgresql://{hidden}{where}{parts.path}"
 
 
 def is_address(place: object) -> bool:

@@ -88,11 +88,11 @@ class Member:
 
     def count(self) -> int:
         """How many are alive."""
-        return int(self.sure.rows(f"SELECT count(*) FROM members WHERE NOT {_DEAD}")[0][0])
+        return int(self.quick.rows(f"SELECT count(*) FROM members WHERE NOT {_DEAD}")[0][0])
 
     def tell(self) -> None:
         """Wake everybody who listens."""
-        self.sure.run("SELECT pg_notify(?, '')", (self.schema,))
+        self.quick.run("SELECT pg_notify(?, '')", (self.schema,))
 
     def _beat(self) -> None:
         beat = self.address.lease / _BEATS
