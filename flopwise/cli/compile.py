@@ -59,21 +59,21 @@ def run(args: Namespace) -> int:
         try:
             pipeline = _compile(task, engine)
         except KeyboardInterrupt:
-            say(f"flopwise: stopped; what was drawn is kept in {_shown(study)}, and the same command goes on from there")
+            say(f"flopwise: stopped; {_kept(study)}")
             return 130
         except EngineError:
-            say(f"flopwise: what was drawn is kept in {_shown(study)}, and the same command goes on from there")
+            say(f"flopwise: {_kept(study)}")
             raise
         pipeline.save(output)
         _tell(pipeline, output)
     return 0
 
 
-def _shown(study: str) -> str:
-    """Where a study is, without a password."""
+def _kept(study: str) -> str:
+    """Where a search that was broken off goes on; of an address without its password."""
     from ..optimizers.compile import place_of
 
-    return str(place_of(study))
+    return f"what was drawn is kept in {place_of(study)}, and the same command goes on from there"
 
 
 def _task(args: Namespace) -> dict[str, Any]:

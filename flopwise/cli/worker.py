@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from ..optimizers.joining import Joined, OnJoined
 
 _MORE = (
-    "The search is started by `flopwise compile --study postgresql://...`; data, budget and prompts are read from there. "
-    "With the program a worker can go on with the search when the process that leads it dies. Ctrl-C ends a worker and "
-    "gives its cells back."
+    "The search is started by `flopwise compile --study postgresql://...`; data, budget and prompts are read from "
+    "there. With the program a worker can go on with the search when the process that leads it dies. Ctrl-C ends a "
+    "worker and gives its cells back."
 )
 _SECONDS_BETWEEN_LINES = 30
 
@@ -32,9 +32,7 @@ def add(commands: Commands) -> None:
         nargs="?",
         help="the search's program; may be left out where the search needs none of its code",
     )
-    parser.add_argument(
-        "--study", metavar="ADDRESS", required=True, help="postgresql://user@host/database?study=NAME"
-    )
+    parser.add_argument("--study", metavar="ADDRESS", required=True, help="postgresql://user@host/database?study=NAME")
     add_engine(parser, True, "what generates here, of the model that the search is of")
     parser.add_argument("--metric", metavar="FILE.py:FUNCTION", help="the search's metric, where it is your own")
 

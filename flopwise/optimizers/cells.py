@@ -73,7 +73,7 @@ class CellStore:
         StudyError: The file is no study of flopwise, or cannot be written.
     """
 
-    def __init__(self, place: Path | None | Database) -> None:
+    def __init__(self, place: Path | Database | None) -> None:
         self.db: Database = _File(place) if place is None or isinstance(place, Path) else place
 
     def get(self, split: str, config: str, example: str) -> tuple[float, float] | None:

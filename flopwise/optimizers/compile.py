@@ -78,8 +78,8 @@ def compile(
 
     _check(study, seed, progress)
     task = Task(
-        program, dev, train, holdout, _metric(metric), check_budget(budget), place_of(study), seed, _limits(limits), caps,
-        allow_impure,
+        program, dev, train, holdout, _metric(metric), check_budget(budget), place_of(study), seed, _limits(limits),
+        caps, allow_impure,
     )  # fmt: skip
     target = engine_of(engine)
     with shown(progress) as show, closing(Search(task, target, show)) as search:

@@ -99,11 +99,11 @@ def _rows(examples: Sequence[Example], schema: Schema, name: str) -> list[tuple[
     if not examples:
         return []
     rows = [(e.id, _plain(e, f"{name}, example {number}")) for number, e in enumerate(examples, 1)]
-    again = load(json.loads(json.dumps([fields for _, fields in rows])), schema, name=name)
+    again = load(json.loads(json.dumps([plain for _, plain in rows])), schema, name=name)
     back = {e.id for e in again}
-    for number, (id, fields) in enumerate(rows, 1):
+    for number, (id, plain) in enumerate(rows, 1):
         if id not in back:
-            raise _unfit(f"{name}, example {number}", f"this one reads back as another: {str(fields)[:120]}")
+            raise _unfit(f"{name}, example {number}", f"this one reads back as another: {str(plain)[:120]}")
     return rows
 
 

@@ -106,7 +106,8 @@ def _refuse_ended(address: Address, how: str | None) -> None:
     if how is not None:
         why = f"with an error: {how}" if how else "well"
         raise StudyError(
-            f"the search of the study {address} has ended {why}; `flopwise compile` with the same words shows its result"
+            f"the search of the study {address} has ended {why}; `flopwise compile` with the same words shows what it "
+            "has found"
         )
 
 
@@ -196,5 +197,3 @@ class _Latest:
         now = Joined(worker.done, len(cells), configs, meter.spent, meter.cap, study.leads)
         self.show(now)
         return now
-
-

@@ -170,6 +170,7 @@ def _short(value: Any, other: Any) -> str:
     text = str(value)
     if len(text) <= _SHOWN:
         return text
-    start = max(len(os.path.commonprefix([text, str(other)])) - _SHOWN // 4, 0)
+    same = next((i for i, (a, b) in enumerate(zip(text, str(other), strict=False)) if a != b), 0)
+    start = max(same - _SHOWN // 4, 0)
     part = text[start : start + _SHOWN]
     return f"{'...' if start else ''}{part}{'...' if start + _SHOWN < len(text) else ''}"

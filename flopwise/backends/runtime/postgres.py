@@ -92,9 +92,7 @@ def _driver() -> Any:
     try:
         import psycopg
     except ImportError as error:
-        raise StudyError(
-            'a study in PostgreSQL needs the driver psycopg: pip install "flopwise[postgres]"'
-        ) from error
+        raise StudyError('a study in PostgreSQL needs the driver psycopg: pip install "flopwise[postgres]"') from error
     return psycopg
 
 

@@ -21,9 +21,7 @@ SELECT_SAMPLES = (
     "SELECT idx, text, ids, finish, tokens, flops, prompt, cached FROM samples WHERE key = ? AND idx >= ? AND idx < ?"
 )
 SELECT_SCORE = "SELECT probabilities, flops, prompt, cached FROM scores WHERE key = ?"
-SELECT_FLOPS = (
-    "SELECT (SELECT coalesce(sum(flops), 0.0) FROM samples) + (SELECT coalesce(sum(flops), 0.0) FROM scores)"
-)
+SELECT_FLOPS = "SELECT (SELECT coalesce(sum(flops), 0.0) FROM samples) + (SELECT coalesce(sum(flops), 0.0) FROM scores)"
 SELECT_RESERVED = "SELECT key, idx, owner, flops FROM reservations WHERE study = ? ORDER BY key, idx"
 # Where two processes drew the same sample, the first stays.
 _PUT_SAMPLE = (
