@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -69,6 +70,19 @@ class Posted(NamedTuple):
     error: str | None
 
 
+@dataclass(eq=False, slots=True)
+class _Call:
+    """The coordinator's wait for cells."""
+
+    cells: frozenset[Cell]
+    future: asyncio.Future[None]
+
+    def wake(self) -> None:
+        """End the wait."""
+        if not self.future.done():
+            self.future.set_result(None)
+
+
 class Board:
     """This process's hand on the board; all methods but `store` belong to the event loop's thread.
 
@@ -84,7 +98,7 @@ class Board:
         self._places: dict[tuple[str, str], int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed: asyncio.Event | None = None
-        self._waiting: dict[Cell, list[asyncio.Future[None]]] = {}
+        self._calls: list[_Call] = []
         self._broken: FlopwiseError | None = None
         member.listen(self._heard)
 
@@ -106,17 +120,18 @@ class Board:
         self.member.check()
         rows = self.member.quick.rows("SELECT split, config, example, owner, error FROM board")
         posted = [Posted(Cell(*row[:3]), row[3], row[4]) for row in rows]
-        open_cells = {p.cell for p in posted if p.error is None}
-        for cell in [c for c in self._waiting if c not in open_cells]:
-            _wake(self._waiting.pop(cell))
+        failed = {p.cell for p in posted if p.error is not None}
+        waiting = {p.cell for p in posted} - failed
+        for call in self._calls:
+            if call.cells & failed or not call.cells & waiting:
+                call.wake()
         return posted
 
     def break_off(self, error: FlopwiseError) -> None:
         """Fail who waits now and later: this process cannot go on."""
         self._broken = error
-        for futures in self._waiting.values():
-            _wake(futures)
-        self._waiting.clear()
+        for call in self._calls:
+            call.wake()
 
     # as the coordinator ----------------------------------------------------------------------------------
 
@@ -131,7 +146,7 @@ class Board:
         try:
             while missing := [e.id for e in examples if self.kept.get(split, entrant.key, e.id) is None]:
                 self._post(entrant, split, missing)
-                await self._gone([Cell(split, entrant.key, id) for id in missing])
+                await self._gone(frozenset(Cell(split, entrant.key, id) for id in missing))
                 self.kept.read(split, entrant.key)
                 self._raise_failed(split, entrant.key)
         except BaseException:
@@ -161,24 +176,18 @@ class Board:
         if not self.member.quick.rows(sql, (self.member.name,)):
             raise self.member.lost()
 
-    async def _gone(self, cells: Sequence[Cell]) -> None:
-        """Wait until cells are off the board or have failed."""
-        loop = asyncio.get_running_loop()
-        futures = {cell: loop.create_future() for cell in cells}
-        for cell, future in futures.items():
-            self._waiting.setdefault(cell, []).append(future)
+    async def _gone(self, cells: frozenset[Cell]) -> None:
+        """Wait until cells are off the board, or one of them has failed."""
+        call = _Call(cells, asyncio.get_running_loop().create_future())
+        self._calls.append(call)
         self._heard()
         try:
-            for future in futures.values():
-                if self._broken is not None:
-                    raise self._broken
-                await future
+            if self._broken is None:
+                await call.future
             if self._broken is not None:
                 raise self._broken
         finally:
-            for cell, future in futures.items():
-                if future in self._waiting.get(cell, ()):
-                    self._waiting[cell].remove(future)
+            self._calls.remove(call)
 
     def _raise_failed(self, split: str, config: str) -> None:
         sql = "SELECT error FROM board WHERE split = ? AND config = ? AND error IS NOT NULL ORDER BY place LIMIT 1"
@@ -253,9 +262,3 @@ class Board:
 def _plan(entrant: Entrant) -> dict[str, Any]:
     plan = entrant.plan
     return {"graph": to_json(plan.graph), "caps": dict(plan.caps), "cap": plan.cap, "hash": plan.hash}
-
-
-def _wake(futures: Sequence[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)

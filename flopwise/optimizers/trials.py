@@ -129,10 +129,19 @@ def _mirror(storage: TrialStorage | None) -> optuna.Study | None:
 
     url, name, _ = storage
     try:
-        return optuna.create_study(study_name=name, storage=url, direction="maximize", load_if_exists=True)
+        place: Any = url if url.startswith("sqlite:") else _server(url)
+        return optuna.create_study(study_name=name, storage=place, direction="maximize", load_if_exists=True)
     except Exception as error:  # whatever Optuna and the database under it make of a place that is not theirs
         reason = str(error).splitlines()[0]
         raise StudyError(
             f"the study's trials {storage.shown} cannot be opened: {type(error).__name__}: {reason}; remove them (the "
             "search does not need that file, or Optuna's tables), or give another study"
         ) from error
+
+
+def _server(url: str) -> optuna.storages.RDBStorage:
+    """A storage that keeps no connection open between two uses, since a server has only so many."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy.pool import NullPool
+
+    return RDBStorage(url, engine_kwargs={"poolclass": NullPool})

@@ -96,7 +96,7 @@ class Member:
 
     def _beat(self) -> None:
         beat = self.address.lease / _BEATS
-        seen = "UPDATE members SET seen = clock_timestamp() WHERE name = ?"
+        seen = "UPDATE members SET seen = clock_timestamp() WHERE name = ? AND seen > '-infinity'"
         try:
             self._pulse.run(f"LISTEN {self.schema}")
             while not self._leaving.is_set():
@@ -124,11 +124,10 @@ class Member:
             return
         self._leaving.set()
         try:
-            self.sure.run("UPDATE members SET seen = '-infinity' WHERE name = ?", (self.name,))
-            self.tell()
+            self.tell()  # ends the wait of the pulse, too
             self._thread.join()
+            self.sure.run("UPDATE members SET seen = '-infinity' WHERE name = ?", (self.name,))
             reap(self.sure)
-            self.tell()
         finally:
             for session in (self._pulse, self.quick, self.sure):
                 session.close()

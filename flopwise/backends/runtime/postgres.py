@@ -39,10 +39,14 @@ class Session:
             self.connection: psycopg.Connection[tuple[Any, ...]] = driver.connect(
                 address.url, autocommit=True, application_name="flopwise", **_KEEPALIVE
             )
+        try:
             if schema:
                 self.run(f"SET search_path TO {schema}")
             if not durable:
                 self.run("SET synchronous_commit TO off")
+        except StudyError:
+            self.connection.close()
+            raise
 
     @contextmanager
     def explained(self) -> Iterator[None]:
