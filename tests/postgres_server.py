@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 # Set to a folder to keep the server's files there from run to run: making them takes a while.
 KEPT = "FLOPWISE_TEST_POSTGRES"
@@ -34,12 +35,14 @@ class Server:
         if not self.data.exists():
             how = ("-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
             self._run("initdb", "-D", str(self.data), *how)
+        elif (self.data / "postmaster.pid").exists():  # of a run that was killed
+            self.halt("immediate")
         self.start()
 
     def url(self, study: str, **options: Any) -> str:
-        """Where a study of that name lies; `options` go into the URL."""
+        """Where a study of that name lies, one of this call's own; `options` go into the URL."""
         more = "".join(f"&{name}={quote(str(value))}" for name, value in options.items())
-        return f"postgresql://postgres@/postgres?host={quote(str(self.folder))}&study={quote(study)}{more}"
+        return f"postgresql://postgres@/postgres?host={quote(str(self.folder))}&study={quote(f'{study} {uuid4()}')}{more}"
 
     def start(self) -> None:
         # No disk is waited for: these files outlive no test.

@@ -39,7 +39,7 @@ def declared(search: Search) -> dict[str, Any]:
         "examples": {name: _rows(getattr(search.splits, name), search.schema, name) for name in _SETS},
         "metric": asdict(metric) if isinstance(metric, FieldMetric) else None,
         "metric_name": metric_name(metric),
-        "settings": {k: asdict(v) if is_dataclass(v) else v for k, v in settings.items()} | {"caps": search.caps},
+        "settings": {k: _settled(v) for k, v in settings.items()} | {"caps": search.caps},
         "needs": _needs(search),
     }
 
@@ -51,15 +51,15 @@ def task_of(said: Mapping[str, Any], program: Any, metric: Any, study: Any) -> T
     settings = dict(said["settings"])
     settings["budget"] = Budget(**settings["budget"])
     settings["limits"] = Limits(**settings["limits"])
-    sets = {name: [fields for _, fields in said["examples"][name]] for name in _SETS}
-    return Task(program=program, metric=metric, study=study, **sets, **settings)
+    settings |= {name: [plain for _, plain in said["examples"][name]] for name in _SETS}
+    return Task(program=program, metric=metric, study=study, **settings)
 
 
 def examples_of(said: Mapping[str, Any], schema: Schema) -> dict[str, Example]:
     """Every example of the search by its id, typed."""
     found: dict[str, Example] = {}
     for name in _SETS:
-        rows = [fields for _, fields in said["examples"][name]]
+        rows = [plain for _, plain in said["examples"][name]]
         found |= {e.id: e for e in load(rows, schema, name=name)} if rows else {}
     return found
 
@@ -77,6 +77,10 @@ def check_needs(said: Mapping[str, Any]) -> None:
             f"this search needs code that no study holds ({'; '.join(said['needs'])}); name the program: "
             "flopwise worker FILE.py:NAME --study ... --engine ..."
         )
+
+
+def _settled(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _needs(search: Search) -> list[str]:

@@ -123,7 +123,7 @@ def _whole(
             "--metric FILE.py:FUNCTION"
         )
     latest = _Latest(show)
-    with closing(Search(task_of(said, program, metric, address), engine, lambda _: latest.tell())) as search:
+    with closing(Search(task_of(said, program, metric, address), engine, latest.progress)) as search:
         assert isinstance(search.study, SharedStudy)
         latest.study, search.study.helps = search.study, True
         search.study.on_work = latest.watch
@@ -186,6 +186,10 @@ class _Latest:
     def watch(self, worker: Worker) -> None:
         """Tell of this one from now on."""
         self.worker = worker
+
+    def progress(self, _: object) -> None:
+        """Tell, where the search has something to show."""
+        self.tell()
 
     def tell(self) -> Joined:
         """Show how it goes."""

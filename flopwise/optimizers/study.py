@@ -167,10 +167,10 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _short(value: Any, other: Any) -> str:
     """A value in at most 80 letters, from near where it differs from another."""
-    text = str(value)
+    text, beside = (" ".join(str(v).split()) for v in (value, other))
     if len(text) <= _SHOWN:
         return text
-    same = next((i for i, (a, b) in enumerate(zip(text, str(other), strict=False)) if a != b), 0)
+    same = next((i for i, (a, b) in enumerate(zip(text, beside, strict=False)) if a != b), 0)
     start = max(same - _SHOWN // 4, 0)
     part = text[start : start + _SHOWN]
     return f"{'...' if start else ''}{part}{'...' if start + _SHOWN < len(text) else ''}"

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 # stands still until there is a file "go", so that a test finds the process in the midst of its work at any speed.
 SCRIPT = """
 import asyncio, hashlib, os
+from flopwise.backends.engines.scripted import ScriptedEngine, ScriptedSettings
 from flopwise.ir.request import GenerateRequest
 from tests.optimizers import additions
 
@@ -42,7 +43,7 @@ async def note(request):
         await asyncio.sleep(0.05)
 
 
-engine = additions.engine(note)
+engine = ScriptedEngine(additions.say, settings=ScriptedSettings(latency=note, in_flight=8))
 """
 PROGRAM = "from tests.optimizers.additions import Add, Adder\nimport flopwise as fw\n\nother = fw.Predict(Add)\n"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -180,7 +179,7 @@ STEPS = st.lists(
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS)
 def test_workers_together_are_one_meter(postgres: Server, steps: list[tuple[str, int, float]]) -> None:
-    address, alone = Address.parse(postgres.url(f"together {uuid4()}")), Meter(FlatCost(1.0), 100.0)
+    address, alone = Address.parse(postgres.url("together")), Meter(FlatCost(1.0), 100.0)
     workers = [Worker(address), Worker(address)]
     assert workers[0].member.lead()
     workers[0].member.set_cap(100.0)
