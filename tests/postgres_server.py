@@ -42,7 +42,9 @@ class Server:
     def url(self, study: str, **options: Any) -> str:
         """Where a study of that name lies, one of this call's own; `options` go into the URL."""
         more = "".join(f"&{name}={quote(str(value))}" for name, value in options.items())
-        return f"postgresql://postgres@/postgres?host={quote(str(self.folder))}&study={quote(f'{study} {uuid4()}')}{more}"
+        return (
+            f"postgresql://postgres@/postgres?host={quote(str(self.folder))}&study={quote(f'{study} {uuid4()}')}{more}"
+        )
 
     def start(self) -> None:
         # No disk is waited for: these files outlive no test.

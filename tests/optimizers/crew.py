@@ -34,9 +34,10 @@ asked = 0
 
 async def note(request):
     global asked
-    if isinstance(request, GenerateRequest):
+    if isinstance(request, GenerateRequest) and request.decoding.max_tokens > 1:  # less what only warms a prefix
         asked += request.n
-        digest = hashlib.sha256(repr((request.ids, request.decoding, request.stream)).encode()).hexdigest()
+        what = (request.ids, request.decoding, request.grammar, request.stream)
+        digest = hashlib.sha256(repr(what).encode()).hexdigest()
         for i in range(request.n):
             log.write(f"{digest} {request.first_index + i}\\n")
     while 0 < hold <= asked and not os.path.exists("go"):
