@@ -49,7 +49,9 @@ class Server:
     def start(self) -> None:
         # No disk is waited for: these files outlive no test.
         options = f"-k {self.folder} -c listen_addresses= -c fsync=off -c max_connections=200"
-        self._run("pg_ctl", "-D", str(self.data), "-o", options, "-l", str(self.folder / "log"), "-w", "start")
+        self._run(
+            "pg_ctl", "-D", str(self.data), "-o", options, "-l", str(self.folder / "log"), "-t", "300", "-w", "start"
+        )
 
     def halt(self, how: str = "fast") -> None:
         """Stop the server; "immediate" is a crash."""
@@ -68,9 +70,11 @@ class Server:
 
 def find(program: str) -> str:
     """A program of PostgreSQL; Debian keeps the server's off the path."""
-    found = [*sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), reverse=True), shutil.which(program)]
-    assert found[0] is not None, f"PostgreSQL's {program} is needed: `make system` installs the package postgresql"
-    return str(found[0])
+    packaged = Path("/usr/lib/postgresql").glob(f"*/bin/{program}")
+    newest = max(packaged, key=lambda p: float(p.parent.parent.name), default=None)
+    found = str(newest) if newest is not None else shutil.which(program)
+    assert found is not None, f"PostgreSQL's {program} is needed: `make system` installs the package postgresql"
+    return found
 
 
 def wait_for(what: Any, seconds: float = 60.0) -> None:

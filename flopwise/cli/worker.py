@@ -21,6 +21,7 @@ _MORE = (
     "worker and gives its cells back."
 )
 _SECONDS_BETWEEN_LINES = 30
+_WIDEST_CONFIG = 60  # letters
 
 
 def add(commands: Commands) -> None:
@@ -78,6 +79,12 @@ def _text(part: Joined) -> str:
     from ..ir.flops import format_flops
 
     of = f" of {format_flops(part.cap)}" if part.cap is not None else ""
-    now = f"{part.under_way} cells of {part.configs} configs under way" if part.under_way else "waiting for cells"
+    now = f"{part.under_way} under way of {_configs(part.configs)}" if part.under_way else "waiting for cells"
     leads = ", leading the search" if part.leads else ""
     return f"{part.done} cells done, {now}{leads}; {format_flops(part.spent)}{of} spent by all workers"
+
+
+def _configs(keys: tuple[str, ...]) -> str:
+    """The first config in few letters, and how many more there are."""
+    first = keys[0] if len(keys[0]) <= _WIDEST_CONFIG else keys[0][: _WIDEST_CONFIG - 3] + "..."
+    return first if len(keys) == 1 else f"{first} and {len(keys) - 1} more configs"

@@ -32,7 +32,7 @@ class Joined:
     Attributes:
         done: Cells that this worker has stored.
         under_way: Cells that it runs now.
-        configs: How many configs these are of.
+        configs: The keys of the configs that these are of.
         spent: FLOPs that all workers have spent.
         cap: FLOPs that they may spend; None for no cap.
         leads: True where this process has become the coordinator.
@@ -40,7 +40,7 @@ class Joined:
 
     done: int = 0
     under_way: int = 0
-    configs: int = 0
+    configs: tuple[str, ...] = ()
     spent: float = 0.0
     cap: float | None = None
     leads: bool = False
@@ -197,7 +197,7 @@ class _Latest:
         if worker is None or study is None:
             return Joined()
         cells, meter = list(worker.under_way), study.meter
-        configs = len({cell.config for cell in cells})
+        configs = tuple(dict.fromkeys(cell.config for cell in cells))
         now = Joined(worker.done, len(cells), configs, meter.spent, meter.cap, study.leads)
         self.show(now)
         return now
