@@ -61,8 +61,10 @@ def run(args: Namespace) -> int:
 def _shown() -> Iterator[OnJoined]:
     """A line that is drawn over on a terminal; elsewhere one now and then."""
     if sys.stderr.isatty():
+        from rich.markup import escape
+
         with console(sys.stderr).status("joining") as status:
-            yield lambda part: status.update(_text(part))
+            yield lambda part: status.update(escape(_text(part)))  # a config's brackets are no markup
         return
     last = float("-inf")
 
