@@ -100,7 +100,7 @@ class Board:
         self._changed: asyncio.Event | None = None
         self._calls: list[_Call] = []
         self._broken: FlopwiseError | None = None
-        member.listen(self._heard)
+        member.listen(self.heard)
 
     # hearing ---------------------------------------------------------------------------------------------
 
@@ -110,7 +110,8 @@ class Board:
         self._changed.set()
         return self._changed
 
-    def _heard(self) -> None:
+    def heard(self) -> None:
+        """Have the board looked at soon; may be called from any thread."""
         loop, changed = self._loop, self._changed
         if loop is not None and changed is not None and not loop.is_closed():
             loop.call_soon_threadsafe(changed.set)
@@ -180,7 +181,7 @@ class Board:
         """Wait until cells are off the board, or one of them has failed."""
         call = _Call(cells, asyncio.get_running_loop().create_future())
         self._calls.append(call)
-        self._heard()
+        self.heard()
         try:
             if self._broken is None:
                 await call.future

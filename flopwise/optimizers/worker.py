@@ -106,7 +106,7 @@ class Worker:
 
     def _ended(self, cell: Cell) -> None:
         self.under_way.pop(cell, None)
-        self.board._heard()  # there is room again
+        self.board.heard()  # there is room again
 
     async def _one(self, cell: Cell) -> None:
         try:
