@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -113,8 +114,9 @@ class Board:
     def heard(self) -> None:
         """Have the board looked at soon; may be called from any thread."""
         loop, changed = self._loop, self._changed
-        if loop is not None and changed is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(changed.set)
+        if loop is not None and changed is not None:
+            with suppress(RuntimeError):  # the loop has ended: nobody waits
+                loop.call_soon_threadsafe(changed.set)
 
     def look(self) -> list[Posted]:
         """All that is posted; wakes who waits for cells that no longer are, or that failed."""
