@@ -22,6 +22,7 @@ export PIP_NO_INPUT := 1
 VENV := .venv
 BENCH := .venv-bench
 TEST_MODEL := smollm2-135m-instruct
+TEST_EMBEDDER := all-minilm-l6-v2
 DEMO_MODEL := qwen2.5-coder-1.5b-instruct
 CODE := flopwise tests benchmarks examples
 STAND_INS := flopwise/backends/engines/sglang/cpu
@@ -76,6 +77,7 @@ endef
 
 weights: system $(VENV)/$(STAMP)
 	$(call pull,$(TEST_MODEL))
+	$(call pull,$(TEST_EMBEDDER))
 
 test: test-plain
 	@$(MAKE) test-sglang ARGS=

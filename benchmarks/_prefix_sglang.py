@@ -75,9 +75,9 @@ def _engine(options: argparse.Namespace, recording: Recording) -> Iterator[Engin
         yield engine
         engine.close()
         return
-    from flopwise.backends.engines.sglang.launch import launch
+    from flopwise.backends.engines.sglang.launch import LaunchSettings, launch
 
-    with launch(options.model, cpu=True, max_total_tokens=int(_ROOM * recording.distinct)) as server:
+    with launch(options.model, LaunchSettings(cpu=True, max_total_tokens=int(_ROOM * recording.distinct))) as server:
         engine = fw.engine(f"sglang:{server.url}")
         yield engine
         engine.close()

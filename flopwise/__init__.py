@@ -51,7 +51,10 @@ if TYPE_CHECKING:
     from .optimizers.budget import Budget
     from .optimizers.compile import compile
     from .optimizers.data import Example
+    from .optimizers.front import Front, Point
     from .optimizers.metrics import Metric, contains, exact_match, f1, numeric_match
+    from .optimizers.objectives import Objective
+    from .optimizers.plots import plot_front, plot_race
     from .optimizers.progress import Progress
     from .optimizers.race import Limits
     from .pipeline import Failed, Pipeline
@@ -78,6 +81,8 @@ _WHERE = {
     "Budget": "optimizers.budget", "compile": "optimizers.compile",
     "exact_match": "optimizers.metrics", "numeric_match": "optimizers.metrics", "f1": "optimizers.metrics",
     "contains": "optimizers.metrics", "Metric": "optimizers.metrics", "Example": "optimizers.data",
+    "Front": "optimizers.front", "Point": "optimizers.front", "Objective": "optimizers.objectives",
+    "plot_front": "optimizers.plots", "plot_race": "optimizers.plots",
     "Limits": "optimizers.race", "Progress": "optimizers.progress", "Trace": "ir.record",
     "lower": "api", "load": "api", "Pipeline": "pipeline", "Failed": "pipeline",
     "engine": "backends.engines.registry", "ScriptedEngine": "backends.engines.scripted",
@@ -100,6 +105,7 @@ __all__ = [
     "Example",
     "Failed",
     "FlopwiseError",
+    "Front",
     "GraphError",
     "Input",
     "InputError",
@@ -107,11 +113,13 @@ __all__ = [
     "Metric",
     "MetricError",
     "Module",
+    "Objective",
     "Output",
     "Pipeline",
     "PipelineFailure",
     "PlanAndSolve",
     "PlanThenSolve",
+    "Point",
     "Predict",
     "Program",
     "ProgramOfThought",
@@ -146,6 +154,8 @@ __all__ = [
     "numeric_match",
     "op",
     "optional",
+    "plot_front",
+    "plot_race",
     "program",
     "real",
     "sample",

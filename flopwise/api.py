@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from .backends.embedders.registry import check_embedders
 from .backends.engines.registry import engine as engine_of
 from .compiler.artifact import load as load_artifact
 from .compiler.demos import demos_in
@@ -108,12 +109,14 @@ def load(
         ArtifactError: It is damaged, of a newer version, or a host function is missing or changed.
         BudgetError: The cap is below the least that it needs on this model.
         GraphError: Its prompts do not fit this model's context.
-        EngineError: The engine cannot be made.
+        EngineError: The engine cannot be made, or it retrieves by an embedder that is another here.
+        WeightsError: It retrieves by an embedder whose weights are not on this machine.
     """
     found = load_artifact(Path(path))
     target = engine_of(engine)
+    check_embedders(found.graph)
     plan = found.lower(target, _per_query(budget))
-    return Pipeline(plan, target, record_class(plan.graph.schema), found.facts, None, bank)
+    return Pipeline(plan, target, record_class(plan.graph.schema), found.facts, None, bank, found.front)
 
 
 def _per_query(budget: Budget | None) -> float | None:

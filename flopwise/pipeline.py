@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from .backends.engines._base import Engine
     from .backends.runtime.bank import SampleBank
     from .backends.runtime.executor import Executable, Run
+    from .compiler.frozen import Frozen
     from .compiler.stages import Explanation
     from .modules.signature import Signature
+    from .optimizers.front import Front, Point
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,6 +99,7 @@ class Pipeline(Generic[P, R]):
         facts: What a search or an artifact knows of it: config, report, provenance, demos.
         explanation: The stages it came through, where it was compiled in this process.
         bank: Where samples are kept, if anywhere.
+        points: The points of its search's front by number, this one among them, if there was a search.
     """
 
     def __init__(
@@ -107,10 +110,12 @@ class Pipeline(Generic[P, R]):
         facts: Mapping[str, Any] | None = None,
         explanation: Explanation | None = None,
         bank: SampleBank | None = None,
+        points: Mapping[int, Frozen] | None = None,
     ) -> None:
         self.plan = plan
         self.engine = engine
         self.facts = dict(facts or {})
+        self.points = points or {}
         self._result = result
         self._explanation = explanation
         self._bank = bank
@@ -248,7 +253,42 @@ class Pipeline(Generic[P, R]):
 
     def with_bank(self, bank: SampleBank) -> Pipeline[P, R]:
         """The same pipeline with its samples kept in a bank: what was asked before is not asked again."""
-        return Pipeline(self.plan, self.engine, self._result, self.facts, self._explanation, bank)
+        return Pipeline(self.plan, self.engine, self._result, self.facts, self._explanation, bank, self.points)
+
+    def changed(self, plan: Plan, facts: Mapping[str, Any], explanation: Explanation | None) -> Pipeline[P, R]:
+        """A pipeline of another plan of the same program on the same engine."""
+        return Pipeline(plan, self.engine, self._result, facts, explanation, self._bank, self.points)
+
+    def at(
+        self,
+        point: Point | None = None,
+        *,
+        per_query: str | float | None = None,
+        mean: str | float | None = None,
+        score: float | None = None,
+        **limits: float,
+    ) -> Pipeline[P, R]:
+        """Another point of the search's Pareto front, without a new search: the best-scoring one within every limit.
+
+        All that is known of a point but the winner are its scores on dev, which also chose it; the report of what is
+        returned says so. Where `per_query` is below what the point was measured under, it says that, too.
+
+        Args:
+            point: This point of `front`.
+            per_query: Most FLOPs that any query may take, such as "2 TFLOP": the plan is lowered under this cap, so
+                that it holds. The pipeline's own cap where not given.
+            mean: Most FLOPs that a query took on average.
+            score: Least mean score on dev; of the points that have it the cheapest is returned.
+            **limits: For an objective of the search, the worst mean that will do.
+
+        Raises:
+            BudgetError: No point fits; says what the cheapest needs.
+            ConfigError: There was no search, no such objective, or no such point.
+            ArtifactError: The artifact could not hold the point.
+        """
+        from .choosing import choose
+
+        return choose(self, point, per_query, mean, score, limits)
 
     def close(self) -> None:
         """Give back what running took, the engine excepted."""
@@ -269,6 +309,13 @@ class Pipeline(Generic[P, R]):
         """What the search found: scores with intervals, FLOPs, what was tried."""
         report: Mapping[str, Any] = self.facts.get("report", {})
         return report
+
+    @property
+    def front(self) -> Front:
+        """The Pareto front of the search over score, FLOPs per query and the user's objectives; else an empty one."""
+        from .optimizers.front import Front
+
+        return Front.of_report(self.report)
 
     def cost(self) -> dict[str, float]:
         """FLOPs: `least`, `worst` and `bound` per query in steady state, and `cold` once for the static prefixes."""
@@ -302,7 +349,7 @@ class Pipeline(Generic[P, R]):
         """
         from .compiler.artifact import save
 
-        return save(self.plan, self.facts, self.engine, Path(path))
+        return save(self.plan, self.facts, self.engine, Path(path), self.points)
 
 
 __all__ = ["Failed", "Pipeline", "run_sync"]

@@ -80,7 +80,7 @@ class Committee(Program):
 
 
 class Refining(Program):
-    draft = Predict(Solve, instruction=instruction("Solve it.", "Work it out with care."))
+    draft = Predict(Solve, instruction=instruction("Work it out with care.", proposals=2))
     critic = Critic(Solve, max_tokens=20, temperature=real(0.0, 1.0))
 
     def forward(self, question: str) -> Solve:
@@ -203,6 +203,7 @@ def ready(
     cap: float | None = None,
     cost: Cost | None = UNIT,
     block: int = 1,
+    pool: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Ready:
     """A program, its choices at their defaults but for `config`, on an engine that says what the script says."""
@@ -212,5 +213,5 @@ def ready(
     else:
         engine = ScriptedEngine(script, scores=scores, settings=set_to)
     graph = trace(program)
-    result = optimise(graph, complete(graph, config or {})).result
+    result = optimise(graph, complete(graph, config or {}), pool).result
     return Ready(lower(result, engine, caps, cap), engine)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from argparse import Namespace
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from .words import Commands, add_command, add_engine, add_program, make_engine, say
 
 if TYPE_CHECKING:
     from ..backends.engines._base import Engine
+    from ..optimizers.objectives import Objective
     from ..pipeline import Pipeline
 
 _MORE = (
@@ -35,6 +36,13 @@ def add(commands: Commands) -> None:
         required=True,
         help="exact:FIELD, numeric:FIELD, f1:FIELD, contains:FIELD, or FILE.py:FUNCTION of (example, prediction)",
     )
+    data.add_argument(
+        "--objective",
+        metavar="NAME=BETTER:M",
+        action="append",
+        default=[],
+        help="what else to measure, such as words=lower:FILE.py:FUNCTION; once for each",
+    )
     add_engine(parser, True, "what generates, such as openvino:qwen2.5-coder-1.5b-instruct")
     budget = parser.add_argument_group("budget")
     budget.add_argument("--per-query", metavar="FLOPS", help='most that one query may take, such as "4 TFLOP"')
@@ -42,6 +50,8 @@ def add(commands: Commands) -> None:
     budget.add_argument("--max-configs", metavar="N", type=int, help="most configs tried (48)")
     parser.add_argument("-o", "--output", metavar="PATH", required=True, help="the artifact: a folder, or a .zip")
     parser.add_argument("--study", metavar="PLACE", help=_STUDY)
+    embedders = "what tells how alike demonstrations are: lexical, or all-minilm-l6-v2 (lexical)"
+    parser.add_argument("--embedder", metavar="NAME", default="lexical", help=embedders)
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of splits and proposals (0)")
     parser.add_argument("--allow-impure", action="store_true", help="host functions with effects may run in the search")
 
@@ -98,7 +108,23 @@ def _task(args: Namespace) -> dict[str, Any]:
         "limits": Limits() if args.max_configs is None else Limits(configs=args.max_configs),
         "seed": args.seed,
         "allow_impure": args.allow_impure,
+        "objectives": dict(map(_objective, args.objective)),
+        "embedder": args.embedder,
     }
+
+
+def _objective(text: str) -> tuple[str, Objective]:
+    """Read `words=lower:measures.py:count`."""
+    from ..errors import MetricError
+    from ..optimizers.front import Better
+    from ..optimizers.objectives import Objective
+    from ..optimizers.scoring import named
+
+    name, _, rest = text.partition("=")
+    better, _, measure = rest.partition(":")
+    if not measure or better not in get_args(Better):
+        raise MetricError(f"--objective: NAME=lower:FILE.py:FUNCTION or NAME=higher:..., but got {text!r}")
+    return name, Objective(named(measure), cast("Better", better))
 
 
 def _compile(task: dict[str, Any], engine: Engine) -> Pipeline[Any, Any]:

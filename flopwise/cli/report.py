@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MOST_REASON = 240  # characters of a failure's reason
+MOST_VALUE = 60  # characters of a choice's value
 _STYLES = {"won": "bold green", "dropped": "dim"}
 
 
@@ -57,8 +58,9 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"On {held['n']} holdout examples, which the search did not see:",
         f"  compiled      {score_text(held['score']):>22}   {flops_text(report['flops_per_query'])} a query",
         f"  plain prompt  {score_text(held['baseline']):>22}   {flops_text(plain)} a query",
-        f"  gain          {gain_text(held['gain'])}",
     ]
+    lines += [f"  gain          {gain_text(held['gain'])}"] if held["gain"] else []
+    lines += [f"  {name:12}  {mean:.4g} on average" for name, mean in _objectives(held).items()]
     if held["note"]:
         lines.append(f"  {held['note'][0].upper()}{held['note'][1:]}.")
     spent = report["spent"]
@@ -66,15 +68,48 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"The search took {flops_text(spent['spent'])}, {spent['requests']:,} requests and "
         f"{report['seconds']:.0f} s; {report['reused']:.0%} of its prompt tokens were reused."
     )
+    return "\n".join([*lines, *demos_text(report.get("demos", {}))])  # reports of earlier versions have none
+
+
+def demos_text(demos: Mapping[str, Any]) -> list[str]:
+    """How many demonstrations there were for each choice, and what told them apart."""
+    sizes = [f"{name} {pool['demos']}" for name, pool in demos.get("pools", {}).items()]
+    return [f"Demonstrations found, told apart by {demos['embedder']}: {', '.join(sizes)}."] if sizes else []
+
+
+def _objectives(held: Mapping[str, Any]) -> dict[str, float]:
+    return {name: mean for name, mean in held.get("objectives", {}).items() if mean is not None}
+
+
+def front_text(report: Mapping[str, Any]) -> str:
+    """The Pareto front, a line a point, the config in use marked; "" where there is none."""
+    from ..optimizers.front import Front, met_holdout
+
+    front = Front.of_report(report)
+    if not front:
+        return ""
+    met = [f"#{p.number}" for p in front if p.number in met_holdout(report)]
+    lines = [
+        "Pareto front by scores on dev, which flatter since dev chose among "
+        f"{len(report['tried'])} configs; of these {' and '.join(met) or 'none'} met the holdout:"
+    ]
+    for point in front:
+        mark = "*" if point.number == report["chosen"] else " "
+        flops = f"{flops_text(point.flops)} a query, at most {flops_text(point.bound)}"
+        further = "".join(f"   {n} {'-' if m is None else f'{m:.4g}'}" for n, m in point.objectives.items())
+        score = score_text(asdict(point.score))
+        lines.append(f" {mark}#{point.number:<3} {score:>22}   {flops}{further}   {config_text(point.config)}")
     return "\n".join(lines)
 
 
 def print_report(report: Mapping[str, Any]) -> None:
-    """Print the table of what was tried, and the verdict."""
+    """Print the table of what was tried, the front, the instructions, and the verdict."""
+    from .instructions import instructions_text
     from .words import console
 
     console().print(table_of_tried(report))
-    print(f"\n{verdict(report)}", flush=True)
+    said = (front_text(report), instructions_text(report), verdict(report))
+    print("\n" + "\n\n".join(filter(None, said)), flush=True)
 
 
 def print_test(results: Mapping[str, Sequence[tuple[float, float]]]) -> None:
@@ -115,20 +150,28 @@ def flops_text(flops: float) -> str:
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """A config on one line: choices of the branch taken go by their last names, demo sets are counted."""
+    """A config on one line: choices of the branch taken go by their last names, demo sets are counted.
+
+    Of a long text, such as an instruction, the beginning is shown.
+    """
     parts = []
     for name, value in sorted(config.items(), key=lambda item: item[0].count(".")):
         short = _short_name(name, config)
-        shown = str(len(value)) if isinstance(value, (list, tuple)) else f"{value:g}" if _real(value) else str(value)
-        parts.append(f"{short}={shown}")
+        parts.append(f"{short}={_value_text(value)}")
     return " ".join(parts)
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return str(len(value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    line = " ".join(str(value).split())
+    shown = line if len(line) <= MOST_VALUE else f"{line[: MOST_VALUE - 3]}..."
+    return f"{shown!r}" if " " in shown else shown
 
 
 def _short_name(name: str, config: Mapping[str, Any]) -> str:
     """`draft.Predict.demos` as `demos` where draft is Predict and no other choice is called so."""
     last = name.rsplit(".", 1)[-1]
     return name if sum(other.rsplit(".", 1)[-1] == last for other in config) > 1 else last
-
-
-def _real(value: Any) -> bool:
-    return isinstance(value, float)

@@ -23,6 +23,9 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "run", run, "answer queries with an artifact", _MORE)
     parser.add_argument("artifact", metavar="ARTIFACT", help="the folder or zip")
     add_engine(parser, False, "what generates; by default the model that the artifact was made for")
+    parser.add_argument(
+        "--at", metavar="FLOPS", help="another point of the front: the best-scoring one under this cap per query"
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--input", metavar="NAME=VALUE", action="append", help="an input of one query; once for each")
     what.add_argument("--rows", metavar="FILE", help="a query a row: .jsonl, .csv or .parquet, or - for JSONL on stdin")
@@ -47,6 +50,9 @@ def run(args: Namespace) -> int:
     rows = read_input(args.input, schema) if args.input else read_rows(args.rows, schema)
     with closing(make_engine(args.engine or engine_of(found))) as engine, writer(args.output) as out:
         pipeline = load(args.artifact, engine)
+        if args.at:
+            pipeline = pipeline.at(per_query=args.at)
+            say(f"flopwise: {_chosen(pipeline)}")
         try:
             if args.rows:
                 return _many(pipeline, rows, out, args.trace)
@@ -60,6 +66,13 @@ def run(args: Namespace) -> int:
         out.put(_outputs(record, pipeline))
         _show_trace(args, record.trace)
     return 0
+
+
+def _chosen(pipeline: Pipeline[Any, Any]) -> str:
+    """Which point of the front runs, and what is known of it."""
+    report = pipeline.report
+    point = next(p for p in pipeline.front if p.number == report["chosen"])
+    return f"{point}" + (f"; {report['holdout']['note']}" if report["holdout"]["note"] else "")
 
 
 def engine_of(found: Loaded) -> str:
@@ -131,8 +144,9 @@ def _trace(trace: Any) -> dict[str, Any]:
         }
         for r in trace.requests
     ]
+    found = [{"node": r.node, "ids": list(r.ids), "flops": r.flops} for r in trace.retrieved]
     failures = [{"node": f.node, "reason": f.reason} for f in trace.failures]
-    return {"requests": asked, "failures": failures, "flops": trace.flops, "bound": trace.bound}
+    return {"requests": asked, "retrieved": found, "failures": failures, "flops": trace.flops, "bound": trace.bound}
 
 
 def _show_trace(args: Namespace, trace: Any) -> None:
@@ -146,6 +160,8 @@ def _show_trace(args: Namespace, trace: Any) -> None:
             f"{format_flops(r.flops)}")  # fmt: skip
         for text in (trace.decode(r.ids), *r.outputs):
             say("\n".join(f"  | {line}" for line in text.splitlines()) + "\n")
+    for found in trace.retrieved:
+        say(f"{found.node}: {', '.join(found.ids)}, {format_flops(found.flops)}")
     for failure in trace.failures:
         say(f"failed: {failure.node}: {failure.reason}")
     say(f"{format_flops(trace.flops)} in all, at most {format_flops(trace.bound)} allowed")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the command and its arguments."""
-    parser = add_command(commands, "show", run, "show an artifact: its scores, config, graph and provenance")
+    parser = add_command(commands, "show", run, "show an artifact: its scores, front, config, graph and provenance")
     parser.add_argument("artifact", metavar="ARTIFACT", help="the folder or zip")
     parser.add_argument("--prompts", action="store_true", help="also every prompt exactly as it is sent")
     parser.add_argument("--json", action="store_true", help="all of it as one JSON object")
@@ -46,14 +46,16 @@ def _parts(found: Loaded, prompts: dict[str, str]) -> dict[str, Any]:
 
 
 def _text(found: Loaded, prompts: dict[str, str], args: Namespace) -> str:
-    from .report import config_text, flops_text, verdict
+    from .instructions import instructions_text
+    from .report import config_text, flops_text, front_text, verdict
 
     facts = found.facts
     cap = f"at most {flops_text(found.cap)} a query" if found.cap else "no cap per query"
     said = [f"{args.artifact}: {found.graph.name}, made by flopwise {found.made_by} for {found.plan['model']}, {cap}"]
     if facts["report"]:
-        said.append(verdict(facts["report"]))
+        said += filter(None, [verdict(facts["report"]), front_text(facts["report"])])
     said.append(f"Config: {config_text(facts['config'])}" if facts["config"] else "Config: no choices")
+    said += filter(None, [instructions_text(facts["report"])])
     said.append(found.graph.as_text())
     said.append("\n".join(["Provenance:", *_lines(facts["provenance"])]))
     if args.prompts:

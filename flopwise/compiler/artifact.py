@@ -1,16 +1,16 @@
 """The artifact: a frozen pipeline as a folder or a zip of plain, diffable text.
 
-`pipeline.json` is what is loaded: the specialised graph, lowered again for the engine at hand. The rest is for
-people: `prompts/`, `demos.jsonl`, `report.json`, `provenance.json`. `SHA256SUMS` covers every file.
+`pipeline.json` is what is loaded: the specialised graph, lowered again for the engine at hand, and `index/`, what it
+retrieves from. `front/` holds the same of every other point of the search's front, by number; see `artifact_front`. The
+rest is for people: `prompts/`, `demos.jsonl`, `report.json`, `provenance.json`. `SHA256SUMS` covers every file.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,14 @@ from ..ir.graph import Graph
 from ..ir.plan import Plan
 from ..ir.serial import graph_from_json, to_json
 from ..ir.target import Target
+from .artifact_front import StoredFront, front_files
 from .artifact_hosts import resolve_hosts
+from .artifact_index import apart, together
+from .artifact_json import as_lines, as_text, plain, read_lines, read_object
 from .artifact_read import PIPELINE, Files, read_files
 from .artifact_write import write_files
+from .frozen import Frozen, plan_facts, read_plan_facts
 from .lengths import DEFAULT_INPUT_CAP
-from .lower import lower
 from .show import prompt_texts
 from .spec import verify
 from .versions import VERSION, versions
@@ -46,6 +49,7 @@ class Loaded:
         made_by: The version of flopwise that wrote it.
         plan: `hash` of the plan it was saved with, and the `model` and `fingerprint` that was lowered for.
         facts: `config`, `report`, `provenance` and `demos`.
+        files: Every file, its sum checked.
     """
 
     path: Path
@@ -55,6 +59,18 @@ class Loaded:
     made_by: str
     plan: Mapping[str, str]
     facts: dict[str, Any]
+    files: Files = field(repr=False)
+
+    @property
+    def frozen(self) -> Frozen:
+        """The pipeline without what is known of its search."""
+        config, demos = self.facts["config"], self.facts["demos"]
+        return Frozen(self.graph, self.caps, self.plan, config, demos, f"artifact {str(self.path)!r}", self.made_by)
+
+    @property
+    def front(self) -> Mapping[int, Frozen]:
+        """The points of the search's front by number, this one among them; each is read when it is first asked for."""
+        return StoredFront(self.path, self.files, self.frozen, chosen_in(self.facts))
 
     def lower(self, engine: Target, cap: float | None = None) -> Plan:
         """The plan for an engine; `cap` replaces the artifact's own.
@@ -64,14 +80,7 @@ class Loaded:
             BudgetError: The cap is below the least the plan needs on this model.
             GraphError: The prompts do not fit the model's context.
         """
-        plan = lower(self.graph, engine, self.caps, self.cap if cap is None else cap)
-        same = engine.model.fingerprint == self.plan["fingerprint"]
-        if same and plan.hash != self.plan["hash"]:
-            raise ArtifactError(
-                f"artifact {str(self.path)!r}: lowered for {engine.model.name!r} its plan has hash {plan.hash}, but "
-                f"it was saved with {self.plan['hash']} by flopwise {self.made_by}; this is flopwise {VERSION}: "
-                "install that version, or compile the program again"
-            )
+        plan = self.frozen.lower(engine, self.cap if cap is None else cap)
         measured = self.facts["provenance"]
         if measured.get("fingerprint", engine.model.fingerprint) != engine.model.fingerprint:
             _log.warning(
@@ -81,7 +90,9 @@ class Loaded:
         return plan
 
 
-def save(plan: Plan, facts: Mapping[str, Any], engine: Target, path: Path) -> Path:
+def save(
+    plan: Plan, facts: Mapping[str, Any], engine: Target, path: Path, front: Mapping[int, Frozen] | None = None
+) -> Path:
     """Write an artifact and return its path.
 
     Args:
@@ -89,17 +100,20 @@ def save(plan: Plan, facts: Mapping[str, Any], engine: Target, path: Path) -> Pa
         facts: What is known of it: `config`, `report`, `provenance` and `demos`, as far as there are any.
         engine: The engine it was lowered for, for the text of the prompts.
         path: A folder, or a zip where it ends in `.zip`; an artifact that is there is replaced.
+        front: The points of the search's front by number, if there was one.
 
     Raises:
         ArtifactError: Something else is at the path, it cannot be written, or a host function has no import path.
     """
     resolve_hosts(plan.graph)
-    demos = "".join(json.dumps(_plain(d), ensure_ascii=False) + "\n" for d in facts.get("demos", ()))
+    graph, indexes = apart(plan.graph, _file_name)
     files: Files = {
-        PIPELINE: _text(_pipeline(plan)),
-        REPORT: _text(_plain(facts.get("report", {}))),
-        PROVENANCE: _text(_plain(_provenance(plan, facts, engine))),
-        DEMOS: demos.encode(),
+        PIPELINE: as_text(_pipeline(plan, graph)),
+        **indexes,
+        REPORT: as_text(plain(facts.get("report", {}))),
+        PROVENANCE: as_text(plain(_provenance(plan, facts, engine))),
+        DEMOS: as_lines(facts.get("demos", ())),
+        **front_files(front or {}, chosen_in(facts)),
     }
     taken: set[str] = set()
     for node, text in prompt_texts(plan, engine.tokenizer).items():
@@ -125,37 +139,35 @@ def read(path: Path) -> Loaded:
         ArtifactError: It is damaged or of a newer version.
     """
     files = read_files(path)
-    data = _json(path, PIPELINE, files[PIPELINE])
+    data = read_object(path, PIPELINE, files[PIPELINE])
     made_by = str(data.get("made_by", "unknown"))
     if data.get("format") != FORMAT:
         raise ArtifactError(
             f"artifact {str(path)!r} has format {data.get('format')!r}, made by flopwise {made_by}; this is flopwise "
             f"{VERSION}, which reads format {FORMAT}: install flopwise {made_by} or newer, or compile again"
         )
-    provenance = _json(path, PROVENANCE, files.get(PROVENANCE))
+    provenance = read_object(path, PROVENANCE, files.get(PROVENANCE))
     facts = {
         "config": provenance.get("config", {}),
-        "report": _json(path, REPORT, files.get(REPORT)),
+        "report": read_object(path, REPORT, files.get(REPORT)),
         "provenance": provenance,
-        "demos": _demos(path, files.get(DEMOS, b"")),
+        "demos": read_lines(path, DEMOS, files.get(DEMOS, b"")),
     }
     try:
-        graph = graph_from_json(data["graph"])
+        graph = together(graph_from_json(data["graph"]), files)
         verify(graph)
-        plan, caps, cap = _plan_facts(data["plan"]), _caps(data["caps"], graph), _cap(data["cap"])
+        plan, caps, cap = read_plan_facts(data["plan"]), _caps(data["caps"], graph), _cap(data["cap"])
     except (GraphError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"artifact {str(path)!r}: {PIPELINE} is not of format {FORMAT}: {error}") from error
     if not isinstance(facts["config"], dict):
         raise ArtifactError(f"artifact {str(path)!r}: {PROVENANCE}: `config` must be an object")
-    return Loaded(path, graph, caps, cap, made_by, plan, facts)
+    return Loaded(path, graph, caps, cap, made_by, plan, facts, files)
 
 
-def _plan_facts(data: Any) -> dict[str, str]:
-    plan = dict(data)
-    for name in ("hash", "model", "fingerprint"):
-        if not isinstance(plan.get(name), str):
-            raise TypeError(f"plan.{name} must be a text, but is {plan.get(name)!r:.80}")
-    return plan
+def chosen_in(facts: Mapping[str, Any]) -> int | None:
+    """The number of the config that a pipeline is, as its report says; None where it comes from no search."""
+    number = facts.get("report", {}).get("chosen")
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
 def _caps(data: Any, graph: Graph) -> dict[str, int]:
@@ -173,16 +185,16 @@ def _cap(data: Any) -> float | None:
     raise TypeError(f"cap must be null or a positive number of FLOPs, but is {data!r:.80}")
 
 
-def _pipeline(plan: Plan) -> dict[str, Any]:
+def _pipeline(plan: Plan, graph: Graph) -> dict[str, Any]:
     # Every cap is written down: another default in a later version must not make another plan.
     caps = {f.name: plan.caps.get(f.name, DEFAULT_INPUT_CAP) for f in plan.graph.schema.inputs}
     return {
         "format": FORMAT,
         "made_by": VERSION,
-        "plan": {"hash": plan.hash, "model": plan.model, "fingerprint": plan.fingerprint},
+        "plan": plan_facts(plan),
         "caps": caps,
         "cap": plan.cap,
-        "graph": to_json(plan.graph),
+        "graph": to_json(graph),
     }
 
 
@@ -208,28 +220,3 @@ def _file_name(node: str, taken: set[str]) -> str:
         name = f"{base}~{count}"
     taken.add(name.casefold())
     return name
-
-
-def _plain(value: Any) -> Any:
-    """What a search knows as JSON values: models and paths by their content, numbers that are none as null."""
-    from pydantic_core import to_json as dump
-
-    return json.loads(dump(value, inf_nan_mode="null"))
-
-
-def _text(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def _json(path: Path, name: str, data: bytes | None) -> dict[str, Any]:
-    try:
-        loaded = json.loads(data or b"")
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"artifact {str(path)!r}: {name} is not JSON: {error}") from error
-    if not isinstance(loaded, dict):
-        raise ArtifactError(f"artifact {str(path)!r}: {name} must hold an object, but holds {type(loaded).__name__}")
-    return loaded
-
-
-def _demos(path: Path, data: bytes) -> list[dict[str, Any]]:
-    return [_json(path, f"{DEMOS}, line {i}", line) for i, line in enumerate(data.split(b"\n"), 1) if line]

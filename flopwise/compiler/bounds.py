@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from ..ir.flops import Cost
 from ..ir.graph import Graph
-from ..ir.nodes import Gather, Generate, Input, Loop, Node
+from ..ir.nodes import Gather, Generate, Input, Loop, Node, Retrieve
 from ..ir.plan import Bound, Carry, Fill, PromptPlan, Static
 from ..ir.prompt import Ref
 from .lengths import Lengths
@@ -39,6 +39,8 @@ class Bounds:
             return self._request(node, lengths)
         if isinstance(node.attrs, Loop):
             return self._region(node, node.attrs, lengths)
+        if isinstance(node.attrs, Retrieve) and self.cost is not None:
+            return Bound(node.attrs.index.flops, node.attrs.index.flops)
         return None
 
     def _request(self, node: Node, lengths: Lengths) -> Bound:
@@ -131,11 +133,16 @@ def fresh(prompt: PromptPlan, lengths: Lengths, block: int) -> int:
 
 def invariant(prompt: PromptPlan, lengths: Lengths) -> bool:
     """True where every value in the prompt comes from outside the region, so each trip sends the same."""
-    graph = lengths.graph
-    refs: list[Ref] = [p.ref for p in prompt.pieces if isinstance(p, (Fill, Carry))]
     loop = lengths.loop.attrs if lengths.loop else None
     item = loop.params[0] if isinstance(loop, Loop) and loop.mode == "map" else None
-    return all(isinstance(graph.node(r.node).attrs, Input) and r.node != item for r in refs)
+
+    def outside(ref: Ref) -> bool:
+        node = lengths.graph.node(ref.node)
+        if isinstance(node.attrs, Retrieve):  # one query finds the same again
+            return all(map(outside, node.inputs))
+        return isinstance(node.attrs, Input) and ref.node != item
+
+    return all(outside(p.ref) for p in prompt.pieces if isinstance(p, (Fill, Carry)))
 
 
 def streams_of(graph: Graph, prompts: Mapping[str, PromptPlan]) -> dict[str, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..ir.grammars import longest_value, scalar_pattern
 from ..ir.graph import Graph
-from ..ir.nodes import Gather, Generate, Host, Input, Loop, Node, Pack, Parse, Reduce, Score, Select
+from ..ir.nodes import Gather, Generate, Host, Input, Loop, Node, Pack, Parse, Reduce, Retrieve, Score, Select
 from ..ir.plan import Carry, Fill, PromptPlan, Static
 from ..ir.prompt import Ref, Slot
+from ..ir.target import Tokenizer
+from .retrieved import most_retrieved, part_tokens
 
 MADE_CAP = 256  # tokens of a made value whose length nothing bounds, such as a host function's result
 SCALAR_CAP = 40
@@ -44,7 +46,9 @@ class Lengths:
         outer: Lengths | None = None,
         loop: Node | None = None,
         carried: Mapping[str, Size] | None = None,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
+        self.tokenizer: Tokenizer | None = outer.tokenizer if outer else tokenizer
         self.path: str = f"{outer.path}{loop.name}/" if outer and loop else ""
         self.graph = graph
         self.caps = caps or {}
@@ -74,7 +78,20 @@ class Lengths:
 
     def prompt_most(self, prompt: PromptPlan) -> int:
         """Most tokens of a prompt here."""
-        return sum(self._piece_most(p) for p in prompt.pieces)
+        retrieved: dict[str, list[Fill]] = {}
+        total = 0
+        for piece in prompt.pieces:
+            if isinstance(piece, Fill) and isinstance(self.graph.node(piece.ref.node).attrs, Retrieve):
+                retrieved.setdefault(piece.ref.node, []).append(piece)
+            else:
+                total += self._piece_most(piece)
+        return total + sum(self._retrieved_most(name, fills) for name, fills in retrieved.items())
+
+    def _retrieved_most(self, name: str, fills: Sequence[Fill]) -> int:
+        """Of items retrieved together each is another one, so the longest of them bound all, not the longest alone."""
+        attrs = self.graph.node(name).attrs
+        assert isinstance(attrs, Retrieve)
+        return most_retrieved(attrs.index, fills, self.tokenizer)
 
     def _piece_most(self, piece: Static | Fill | Carry) -> int:
         if isinstance(piece, Static):
@@ -109,6 +126,9 @@ class Lengths:
                 return _paid_at_once(self._widest([self.size(r.at(*ref.path)) for r in node.inputs[1:]]))
             case Loop():
                 return self._region(node, node.attrs, ref)
+            case Retrieve(index=index):
+                tokens = part_tokens(index, str(ref.path[-1]), self.tokenizer) if len(ref.path) == 2 else ()
+                return Size(max(tokens, default=MADE_CAP))
             case Host(cap=cap):
                 return Size(cap or MADE_CAP)
             case Score():

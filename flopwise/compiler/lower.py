@@ -39,7 +39,7 @@ def lower(graph: Graph, target: Target, caps: Mapping[str, int] | None = None, c
             "declare it where the engine is made: flops_per_token=..."
         )
     graph = written_out(graph, target.tokenizer)
-    lengths = Lengths(graph, caps)
+    lengths = Lengths(graph, caps, tokenizer=target.tokenizer)
     _lower_prompts(graph, lengths, target)
     prompts = dict(lengths.prompts)
     bounds = Bounds(model.cost, block)

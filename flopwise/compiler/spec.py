@@ -17,6 +17,7 @@ from ..ir.nodes import (
     Pack,
     Parse,
     Reduce,
+    Retrieve,
     Score,
     Select,
 )
@@ -167,6 +168,25 @@ def types_known(graph: Graph, node: Node) -> str | None:
     return None
 
 
-RULES: tuple[Rule, ...] = (closed, lists_where_lists, counts, prompts_speak, regions_fit, types_known)
+def indexes_hold(graph: Graph, node: Node) -> str | None:
+    """An index has more items than are retrieved, since one may be the query's own; all have its parts."""
+    if not isinstance(node.attrs, Retrieve):
+        return None
+    index, k = node.attrs.index, node.attrs.k
+    if not node.inputs:
+        return "retrieves without a query"
+    if not 1 <= k < len(index.items):
+        return f"retrieves {k} of {len(index.items)} items; at least one, and fewer than there are, can be"
+    sizes = {len(i.vector) for i in index.items} | ({len(index.weights)} if index.weights else set())
+    if len(sizes) > 1:
+        return f"has vectors of different dimensions: {sorted(sizes)}"
+    if any(len(i.texts) != len(index.parts) for i in index.items):
+        return f"has items without the parts {', '.join(index.parts)}"
+    return None
+
+
+RULES: tuple[Rule, ...] = (
+    closed, lists_where_lists, counts, prompts_speak, regions_fit, types_known, indexes_hold,
+)  # fmt: skip
 
 __all__ = ["RULES", "verify"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError
-from ..ir.choices import Categorical, ChoiceValue, Config, DemoSet, Var
+from ..ir.choices import Categorical, ChoiceValue, Config, DemoSet, Instructions, Var
 from ..ir.graph import Graph
 from ..ir.text import graph_text
 from .passes import PASSES, specialise
@@ -86,7 +86,7 @@ def _unchecked(graph: Graph) -> None:
 
 
 def default_value(var: Var) -> ChoiceValue:
-    """What a choice is where nobody says: its default, no demos, the first label, the lowest number."""
+    """What a choice is where nobody says: its default, no demos, the first label or text, the lowest number."""
     if var.default is not None:
         value: ChoiceValue = var.default
         return value
@@ -95,6 +95,8 @@ def default_value(var: Var) -> ChoiceValue:
             return labels[0]
         case DemoSet():
             return ()
+        case Instructions(texts):
+            return texts[0]
         case domain:
             return domain.low
 

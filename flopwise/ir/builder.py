@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import TraceError
 from .choices import Var
 from .graph import Graph
+from .index import Index
 from .nodes import (
     Attrs,
     Const,
@@ -24,6 +25,7 @@ from .nodes import (
     Pack,
     Parse,
     Reduce,
+    Retrieve,
     Score,
     Select,
     Type,
@@ -117,6 +119,10 @@ class Builder:
     def execute(self, name: str, program: tuple[Ref, ...], schema: Schema, seconds: float = 5.0) -> Ref:
         """What texts, joined to one program, give in the sandbox: `.ok`, `.values`, `.program`, `.error`."""
         return self.add(Op.EXECUTE, name, Execute(schema, seconds), program, Type("result"))
+
+    def retrieve(self, name: str, query: tuple[Ref, ...], index: Index, k: int) -> Ref:
+        """The k items of an index nearest to a query, the nearest last: `[i].part` is a text of one."""
+        return self.add(Op.RETRIEVE, name, Retrieve(index, k), query, Type("value", many=True))
 
     def select(self, name: str, condition: Ref, then: Ref, otherwise: Ref, type: Type) -> Ref:
         """`then` where the condition is true, else `otherwise`; the other one is not computed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -10,7 +12,11 @@ from typing import Any, NoReturn
 from ..errors import ConfigError, TraceError
 from .lines import place
 
-# A demo set is a tuple of demo ids; an instruction is its text; a branch is its label.
+MOST_INSTRUCTION = 2000  # characters
+_UNWRITTEN = ("Cc", "Cs", "Co", "Cn")
+
+# A demo set is a tuple of demo ids, or "knn:3" for the three nearest to each query; an instruction is its text; a
+# branch is its label.
 ChoiceValue = str | int | float | bool | tuple[str, ...]
 Config = Mapping[str, ChoiceValue]
 
@@ -60,19 +66,75 @@ class Real:
 
 @dataclass(frozen=True, slots=True)
 class DemoSet:
-    """Demonstrations by id, at most `most`: the ids exist once a search has bootstrapped them."""
+    """Demonstrations by id, at most `most`, or the nearest to each query: they exist once a search has made them."""
 
     most: int
     form: str = ""
 
     def check(self, name: str, value: ChoiceValue) -> ChoiceValue:
-        """Return the ids if they are few enough and all different, else raise ConfigError."""
+        """Return the ids if they are few enough and all different, or how many are nearest; else raise ConfigError."""
+        if isinstance(value, str):
+            if not 1 <= nearest_count(value) <= self.most:
+                raise ConfigError(f"choice {name!r}: 'knn:1' to 'knn:{self.most}' or demo ids, but got {value!r}")
+            return value
         if not isinstance(value, (tuple, list)) or len(value) > self.most or len(set(value)) != len(value):
             raise ConfigError(f"choice {name!r}: at most {self.most} different demo ids, but got {value!r}")
         return tuple(value)
 
 
-Domain = Categorical | Integer | Real | DemoSet
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """One of some instructions, or one of at most `proposals` that a search's model proposes.
+
+    The value is the instruction's text, so a config says what is asked wherever it is read.
+    """
+
+    texts: tuple[str, ...]
+    proposals: int = 0
+
+    def check(self, name: str, value: ChoiceValue) -> ChoiceValue:
+        """Return the text if it is one of these or, where proposals are open, fit to be one, else raise ConfigError."""
+        if value in self.texts:
+            return value
+        if not self.proposals:
+            raise ConfigError(f"choice {name!r}: one of {list(self.texts)} is needed, but got {value!r:.200}")
+        unfit = unfit_instruction(value)
+        if unfit:
+            raise ConfigError(f"choice {name!r}: an instruction {unfit}, but got {value!r:.200}")
+        return value
+
+
+Domain = Categorical | Integer | Real | DemoSet | Instructions
+
+
+def unfit_instruction(text: object) -> str:
+    """What an instruction that nobody has read must be and a text is not; "" where it is fit."""
+    if not isinstance(text, str) or not text.strip():
+        return "must be a text with something in it"
+    if len(text) > MOST_INSTRUCTION:
+        return f"must have at most {MOST_INSTRUCTION:,} characters"
+    if any(is_unwritten(c) for c in text):
+        return "must be free of control, private and surrogate characters"
+    return ""
+
+
+def is_unwritten(character: str) -> bool:
+    """True for what no text holds: control characters but line breaks and tabs, private ones, halves of pairs."""
+    return unicodedata.category(character) in _UNWRITTEN and character not in "\n\t"
+
+
+_NEAREST = re.compile(r"knn:([1-9][0-9]{0,5})")
+
+
+def nearest(k: int) -> str:
+    """The value of a demo choice that takes the k demonstrations nearest to each query."""
+    return f"knn:{k}"
+
+
+def nearest_count(value: ChoiceValue) -> int:
+    """How many of the nearest a demo choice's value takes; 0 where it is a tuple of ids or something else."""
+    found = _NEAREST.fullmatch(value) if isinstance(value, str) else None
+    return int(found[1]) if found else 0
 
 
 # True while a user's program is traced; set by `modules.symbols.tracing`.

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .choices import Config, Var
+from .index import Index
 from .prompt import Message, Prompt, Ref, Segment, Slot
 from .request import Decoding, Grammar
 from .schemas import Schema
@@ -31,6 +32,7 @@ class Op(StrEnum):
     GATHER = "gather"  # values and lists -> one list
     REDUCE = "reduce"  # list of records -> record
     EXECUTE = "execute"  # program text -> result, in the sandbox
+    RETRIEVE = "retrieve"  # query -> the nearest items of an index
     HOST = "host"  # a user's Python function
     LOOP = "loop"  # a region: body, trips, until
     SELECT = "select"  # one of several values by a value; only that one is computed
@@ -177,6 +179,14 @@ class Execute:
 
 
 @dataclass(frozen=True, slots=True)
+class Retrieve:
+    """The `k` items of an index nearest to the inputs, joined to one text, as texts by part; the nearest comes last."""
+
+    index: Index
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """Call a user's Python function, named by import path and source hash."""
 
@@ -236,8 +246,9 @@ class Select:
 
 
 Attrs = (
-    Input | Const | Call | Choice | Generate | Score | Parse | Pack | Gather | Reduce | Execute | Host | Loop | Select
-)
+    Input | Const | Call | Choice | Generate | Score | Parse | Pack | Gather | Reduce | Execute | Retrieve | Host
+    | Loop | Select
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

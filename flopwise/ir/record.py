@@ -86,6 +86,21 @@ class Asked:
     flops: float
 
 
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What one retrieval of one run found.
+
+    Attributes:
+        node: Full dotted name of the node.
+        ids: Ids of the items, the nearest last.
+        flops: FLOPs of embedding the query, charged to it.
+    """
+
+    node: str
+    ids: tuple[str, ...]
+    flops: float
+
+
 def no_decoder(ids: Sequence[int]) -> str:
     """Stands where a trace was made without a tokenizer."""
     return f"<{len(ids)} token ids>"
@@ -97,6 +112,7 @@ class Trace:
 
     Attributes:
         requests: Every request as sent, in the order in which they ended.
+        retrieved: What each retrieval found.
         failures: Every failure, those included that a vote got over.
         values: Values of the nodes that the caller asked to keep.
         flops: FLOPs charged to the query, in steady state.
@@ -105,6 +121,7 @@ class Trace:
     """
 
     requests: list[Asked] = field(default_factory=list)
+    retrieved: list[Retrieved] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
     flops: float = 0.0
@@ -118,8 +135,9 @@ class Trace:
     def by_node(self) -> dict[str, dict[str, float]]:
         """Requests, prompt, cached and completion tokens and FLOPs by node."""
         table: dict[str, dict[str, float]] = {}
-        for r in self.requests:
-            row = table.setdefault(r.node, dict.fromkeys(("requests", "prompt", "cached", "completion", "flops"), 0))
-            for key, value in zip(row, (1, len(r.ids), r.cached, r.completion, r.flops), strict=True):
+        asked = [(r.node, (1, len(r.ids), r.cached, r.completion, r.flops)) for r in self.requests]
+        for node, values in [*asked, *((r.node, (0, 0, 0, 0, r.flops)) for r in self.retrieved)]:
+            row = table.setdefault(node, dict.fromkeys(("requests", "prompt", "cached", "completion", "flops"), 0))
+            for key, value in zip(row, values, strict=True):
                 row[key] += value
         return table

@@ -12,6 +12,7 @@ from ..errors import GraphError
 from . import nodes as ops
 from .choices import Var
 from .graph import Graph
+from .index import Index, Item
 from .nodes import Node, Op, Type
 from .prompt import Message, Prompt, Ref, Slot, Text
 from .request import Decoding, Grammar
@@ -27,6 +28,7 @@ _ATTRS: dict[Op, type[Any]] = {
     Op.GATHER: ops.Gather,
     Op.REDUCE: ops.Reduce,
     Op.EXECUTE: ops.Execute,
+    Op.RETRIEVE: ops.Retrieve,
     Op.HOST: ops.Host,
     Op.LOOP: ops.Loop,
     Op.SELECT: ops.Select,
@@ -111,6 +113,12 @@ def _waves(data: dict[str, Any]) -> ops.Waves:
     return ops.Waves(**data)
 
 
+def _index(data: dict[str, Any]) -> Index:
+    items = tuple(Item(i["id"], i["key"], tuple(i["texts"]), tuple(i["vector"])) for i in data["items"])
+    lists = {name: tuple(data[name]) for name in ("parts", "weights")}
+    return Index(**{**data, **lists, "items": items})
+
+
 def _ref(data: Any) -> Ref:
     return Ref(data) if isinstance(data, str) else Ref(data[0], tuple(data[1:]))
 
@@ -146,4 +154,5 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "body": graph_from_json,
     "until": _ref,
     "waves": _waves,
+    "index": _index,
 }

@@ -19,6 +19,7 @@ from .nodes import (
     Pack,
     Parse,
     Reduce,
+    Retrieve,
     Score,
     Waves,
 )
@@ -72,6 +73,8 @@ def _detail(node: Node) -> str:
             return f"{how}{' by ' + field if field else ''}"
         case Execute(schema, seconds):
             return f"read {', '.join(schema.output_names)} within {seconds:g} s"
+        case Retrieve(index, k):
+            return f"{k} of {len(index.items)} by {index.embedder}"
         case Host(target, _, pure):
             return f"{target}{'' if pure else ' (impure)'}"
         case Loop(mode, _, params, trips, required, until, waves):

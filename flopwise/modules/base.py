@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import count
 from typing import Any, ClassVar, Generic, Self, cast
@@ -12,19 +12,22 @@ from typing_extensions import TypeVar
 
 from ..errors import ConfigError, InputError, TraceError
 from ..ir.builder import Builder
-from ..ir.choices import Config, DemoSet, Var
+from ..ir.choices import Config, DemoSet, Var, nearest_count
 from ..ir.nodes import Call, Op, Type
 from ..ir.prompt import Ref
 from ..ir.request import Decoding
 from ..ir.schemas import Schema
-from .open import Open, demos
+from .open import Open, OpenInstruction, demos
 from .settings import check_settings
 from .signature import Signature, from_text, schema_of
 from .symbols import Symbol, as_ref, place, tracer
-from .worked import Demo
+from .worked import Demo, Nearest, Neighbourhood
 
 # The record of a module: a signature given as text has no class, so its records are Any.
 S = TypeVar("S", default=Any)
+D = TypeVar("D", Demo, Neighbourhood)
+# The demos of a search by id, and those that a choice may retrieve from by the choice's name.
+Pool = Mapping[str, Demo | Neighbourhood]
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,17 @@ class Module(Generic[S]):
     def named(self, path: str) -> Self:
         """Itself with its choices named under a dotted path; a name the user gave wins."""
         path = self.name or path
-        changes = {f.name: _named(getattr(self, f.name), f"{path}.{f.name}") for f in fields(self) if f.init}
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        if isinstance(self.instruction, OpenInstruction):
+            settings["instruction"] = self.instruction.begun(self.signature.instruction, self.kind)
+        changes = {name: _named(value, f"{path}.{name}") for name, value in settings.items()}
         return replace(self, **{**changes, "name": path})
 
     def open(self) -> tuple[Var, ...]:
         """Open values of its settings, those of inner modules included."""
         return tuple(v for f in fields(self) for v in _open(getattr(self, f.name)))
 
-    def bind(self, config: Config, demo_pool: dict[str, Demo] | None = None) -> Self:
+    def bind(self, config: Config, demo_pool: Pool | None = None) -> Self:
         """Itself with every open value that the config has assigned; demo ids become the demos themselves."""
         pool = demo_pool or {}
         return replace(self, **{f.name: _bind(getattr(self, f.name), config, pool) for f in fields(self) if f.init})
@@ -167,8 +173,10 @@ class Module(Generic[S]):
         return Decoding(temperature=float(temperature or 0.0), max_tokens=max_tokens or self.max_tokens, stop=stop)
 
     @property
-    def worked(self) -> tuple[Demo, ...]:
+    def worked(self) -> tuple[Demo, ...] | Nearest:
         """Its demos as worked examples, once bound; given as plain dicts they are numbered."""
+        if isinstance(self.demos, Nearest):
+            return self.demos
         if isinstance(self.demos, (Var, Open)) or not self.demos:
             return ()
         return tuple(d if isinstance(d, Demo) else Demo(f"given-{i}", dict(d)) for i, d in enumerate(self.demos))
@@ -234,10 +242,10 @@ def _open(value: Any) -> Iterator[Var]:
             yield from _open(item)
 
 
-def _bind(value: Any, config: Config, pool: dict[str, Demo]) -> Any:
+def _bind(value: Any, config: Config, pool: Pool) -> Any:
     if isinstance(value, Var) and value.name in config:
         got = value.resolve(config)
-        return tuple(_demo(value.name, i, pool) for i in got) if isinstance(value.domain, DemoSet) else got
+        return _shown(value.name, got, pool) if isinstance(value.domain, DemoSet) else got
     if isinstance(value, Module):
         return value.bind(config, pool)
     if isinstance(value, tuple) and any(isinstance(v, Module) for v in value):
@@ -245,10 +253,18 @@ def _bind(value: Any, config: Config, pool: dict[str, Demo]) -> Any:
     return value
 
 
-def _demo(choice: str, id: str, pool: dict[str, Demo]) -> Demo:
-    if id not in pool:
+def _shown(choice: str, value: Any, pool: Pool) -> tuple[Demo, ...] | Nearest:
+    """The demos that a choice's value stands for; the pool has those to retrieve from under the choice's name."""
+    if k := nearest_count(value):
+        return Nearest(_pooled(choice, choice, pool, Neighbourhood, value), k)
+    return tuple(_pooled(choice, id, pool, Demo, id) for id in value)
+
+
+def _pooled(choice: str, key: str, pool: Pool, kind: type[D], value: str) -> D:
+    found = pool.get(key)
+    if not isinstance(found, kind):
         raise ConfigError(
-            f"choice {choice!r}: there is no demo {id!r} here; demo ids belong to the search that made them. "
+            f"choice {choice!r}: there is no demo {value!r} here; demo ids belong to the search that made them. "
             "Save its pipeline instead, or give the module demos=[{...}]"
         )
-    return pool[id]
+    return found

@@ -30,5 +30,5 @@ class ChainOfThought(Module[S]):
         schema = self.signature
         technique = f"Think step by step, then give {wanted(schema)}."
         writer = Writer(schema, _TEMPLATE, self.template)
-        prompt = writer.prompt(inputs, self.worked, technique=technique, marker=marker(schema) + lead(schema))
+        prompt = writer.prompt(b, inputs, self.worked, technique=technique, marker=marker(schema) + lead(schema))
         return reason_then_extract(b, prompt, schema, self.decoding(), inputs)

@@ -56,9 +56,9 @@ class Critic(Judge[S]):
         """The prompt that asks for the critique: after what led to the record, only its outputs are shown again."""
         schema = self.signature
         writer, asked = Writer(schema, _TEMPLATE, self.template), " and ".join(f.label.lower() for f in schema.outputs)
-        alone = writer.prompt(inputs, (), asked=asked)
+        alone = writer.prompt(b, inputs, (), asked=asked)
         before = b.turns(record)
         if self.template or not before or tuple(m for m in before if m.role == "system") != alone.messages[:-1]:
             return alone
-        further = writer.prompt({name: inputs[name] for name in schema.output_names}, (), asked=asked)
+        further = writer.prompt(b, {name: inputs[name] for name in schema.output_names}, (), asked=asked)
         return replace(further, messages=(*before, further.messages[-1]))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import TraceError
-from ..ir.choices import Categorical, DemoSet, Domain, Integer, Real, Undecided, Var
+from ..ir.choices import Categorical, DemoSet, Domain, Instructions, Integer, Real, Undecided, Var
+from .seeds import seeds
 
 
 @dataclass(frozen=True)
@@ -61,21 +62,61 @@ def demos(most: int = 4, *, name: str = "") -> Any:
     return Open(DemoSet(most), name, ())
 
 
-def instruction(*texts: str, name: str = "") -> Any:
-    """One of several instructions in place of the signature's own."""
-    if not texts:
-        raise TraceError("instruction: at least one text is needed")
+@dataclass(frozen=True, eq=False)
+class OpenInstruction(Open):
+    """An instruction that a search looks for: what it starts from is known once the module is."""
+
+    domain: Instructions
+
+    def begun(self, own: str, technique: str) -> Open:
+        """The choice of a module: its signature's own instruction first, then what the user gave, then the bank."""
+        texts = tuple(dict.fromkeys((own, *self.domain.texts, *seeds(own, technique))))
+        return Open(replace(self.domain, texts=texts), self.name, own)
+
+
+def instruction(*texts: str, proposals: int | None = None, name: str = "") -> Any:
+    """The instruction as a choice: one of some texts, or whatever the search finds.
+
+    With texts alone it is one of those, in place of the signature's own. With `proposals` the search looks for it:
+    among the signature's own (the default, so lowering without a search changes nothing), the texts, a few short
+    additions to the signature's own that fit the technique, and up to `proposals` texts that the model writes while
+    the search runs. It writes some from the program and a few examples of train before the race (grounded proposals
+    as in MIPROv2, Opsahl-Ong et al., 2024, arXiv:2406.11695), the others once a config leads, from examples of train
+    on which that config failed (reflective mutation as in GEPA, Agrawal et al., 2025, arXiv:2507.19457). What it
+    writes is a choice like any other, kept where it scores better. A program without this choice keeps its
+    instructions.
+
+    Args:
+        texts: Instructions of your own.
+        proposals: Most texts that the model may propose; 0 searches the others alone.
+        name: Name in a function program.
+
+    Raises:
+        TraceError: Neither texts nor proposals are given, a text is none or stands twice, or `proposals >= 0` does
+            not hold.
+    """
+    if not texts and proposals is None:
+        raise TraceError("instruction: at least one text is needed, or proposals=4, with which the search finds some")
     odd = [t for t in texts if not isinstance(t, str)]
     if odd:
         raise TraceError(f"instruction: every option must be a text, but got {odd[0]!r}; write fw.instruction('...')")
-    return one_of(texts, name)
+    _check_different(texts)
+    if proposals is None:
+        return Open(Instructions(texts), name, texts[0])
+    if isinstance(proposals, bool) or not isinstance(proposals, int) or proposals < 0:
+        raise TraceError(f"instruction: a whole number `proposals >= 0` is needed, but got {proposals!r}")
+    return OpenInstruction(Instructions(texts, proposals), name)
 
 
 def one_of(labels: Sequence[str], name: str = "") -> Any:
     """One of several texts, such as the variants of a technique; raises TraceError where one stands twice."""
+    _check_different(labels)
+    return Open(Categorical(tuple(labels)), name, labels[0])
+
+
+def _check_different(labels: Sequence[str]) -> None:
     if len(set(labels)) < len(labels):
         raise TraceError(f"a choice is between different options, but got {list(labels)}")
-    return Open(Categorical(tuple(labels)), name, labels[0])
 
 
 def _check_range(low: float, high: float, log: bool) -> None:

@@ -57,7 +57,9 @@ class PlanAndSolve(Module[S]):
         """A free Generate after the trigger and a constrained one that goes on from it, parsed."""
         schema = self.signature
         writer = Writer(schema, _TEMPLATE, self.template)
-        prompt = writer.prompt(inputs, self.worked, trigger=TRIGGERS[self.style], marker=marker(schema) + lead(schema))
+        prompt = writer.prompt(
+            b, inputs, self.worked, trigger=TRIGGERS[self.style], marker=marker(schema) + lead(schema)
+        )
         return reason_then_extract(b, prompt, schema, self.decoding(), inputs)
 
 
@@ -82,7 +84,7 @@ class PlanThenSolve(Module[S]):
         """A Generate for the plan, a further turn that reasons by it, and a constrained end of that, parsed."""
         schema = self.signature
         writer = Writer(schema, _PLAN_TEMPLATE, self.template)
-        ask = writer.prompt(inputs, self.worked, technique=_DEVISE)
+        ask = writer.prompt(b, inputs, self.worked, technique=_DEVISE)
         plan = b.generate("plan", ask, self.decoding())
         said = Message("assistant", (*ask.prefill, Slot(plan.at("text"))))
         then = Message("user", (Text(f"Now carry out the plan step by step, then give {wanted(schema)}."),))

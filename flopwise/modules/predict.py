@@ -35,7 +35,7 @@ class Predict(Module[S]):
         """One Generate in the form of the outputs, parsed."""
         schema = self.signature
         technique = f"Give {wanted(schema)} and nothing else."
-        prompt = Writer(schema, own=self.template).prompt(inputs, self.worked, technique=technique)
+        prompt = Writer(schema, own=self.template).prompt(b, inputs, self.worked, technique=technique)
         most = self.max_tokens if output_form(schema) == "text" else answer_tokens(schema)
         answer = b.generate("answer", prompt, self.decoding(max_tokens=most))
         return b.parse("record", answer, schema, output_form(schema), inputs)

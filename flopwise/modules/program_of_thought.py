@@ -59,7 +59,7 @@ class ProgramOfThought(Module[S]):
         """Write and run; where the outputs are not all there, have them assigned; while it fails, rewrite."""
         schema = self.signature
         writer = Writer(schema, _TEMPLATE, self.template)
-        prompt = writer.prompt(inputs, self.worked, technique=program_request(schema))
+        prompt = writer.prompt(b, inputs, self.worked, technique=program_request(schema))
         program = b.generate("program", prompt, self.decoding(stop=STOP))
         result = b.execute("run", (program,), schema, self.seconds)
         if len(schema.outputs) == 1:

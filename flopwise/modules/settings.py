@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from ..errors import SignatureError
-from ..ir.choices import Categorical, DemoSet, Var
+from ..ir.choices import Categorical, DemoSet, Instructions, Integer, Real, Var
 from ..ir.schemas import Schema
 from .open import Open
-from .worked import check_demos
+from .worked import Nearest, check_demos
 
 
 def check_settings(module: Any, schema: Schema) -> None:
@@ -29,7 +29,7 @@ def check_settings(module: Any, schema: Schema) -> None:
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise SignatureError(f"{kind}: `max_tokens >= 1` must hold, but got {most!r}; give a whole number of tokens")
     _check_temperature(kind, module.temperature)
-    if not _is_choice(module.demos, DemoSet):
+    if not _is_choice(module.demos, DemoSet) and not isinstance(module.demos, Nearest):
         check_demos(f"{kind}({schema.name})", module, schema)
 
 
@@ -38,8 +38,8 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_choice(value: Any, domain: type) -> bool:
-    return isinstance(value, (Open, Var)) and isinstance(value.domain, domain)
+def _is_choice(value: Any, *domains: type) -> bool:
+    return isinstance(value, (Open, Var)) and isinstance(value.domain, domains)
 
 
 def _check_names(module: Any, schema: Schema) -> None:
@@ -61,7 +61,7 @@ def _check_texts(kind: str, module: Any) -> None:
             f"{kind}: template: the text of jinja2 blocks is needed, but got {template!r:.100}; "
             "such as '{% block user %}...{% endblock %}'"
         )
-    if text is not None and not isinstance(text, str) and not _is_choice(text, Categorical):
+    if text is not None and not isinstance(text, str) and not _is_choice(text, Categorical, Instructions):
         raise SignatureError(
             f"{kind}: instruction: a text or a choice of texts is needed, but got {text!r:.100}; "
             "write instruction='...' or fw.instruction('...', '...')"
@@ -71,7 +71,7 @@ def _check_texts(kind: str, module: Any) -> None:
 def _check_temperature(kind: str, value: Any) -> None:
     if isinstance(value, (Open, Var)):
         domain = value.domain
-        low, high = (0, math.inf) if isinstance(domain, (Categorical, DemoSet)) else (domain.low, domain.high)
+        low, high = (domain.low, domain.high) if isinstance(domain, (Integer, Real)) else (0, math.inf)
     else:
         low = high = 0 if value is None else value
     if not (is_number(low) and is_number(high) and low >= 0 and high <= 10):

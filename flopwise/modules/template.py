@@ -8,10 +8,12 @@ from functools import lru_cache
 from typing import Any
 
 from ..errors import SignatureError
+from ..ir.builder import Builder
+from ..ir.index import Index, Item, key_text
 from ..ir.prompt import Message, Prompt, Ref, Segment, Slot, Text
 from ..ir.schemas import Field, Schema, type_name
 from ..ir.types import render_value
-from .worked import Demo
+from .worked import Demo, Nearest
 
 DEFAULT = """\
 {% block system %}{{ instruction }}{% endblock %}
@@ -77,20 +79,25 @@ class Writer:
         sources = [s for s in (own, module_template, DEFAULT) if s]
         self.templates = [_compile(s) for s in sources]
 
-    def prompt(self, inputs: Mapping[str, Ref], demos: tuple[Demo, ...] = (), **context: Any) -> Prompt:
+    def prompt(
+        self, b: Builder, inputs: Mapping[str, Ref], demos: tuple[Demo, ...] | Nearest = (), **context: Any
+    ) -> Prompt:
         """The prompt of a module: preamble, worked examples as turns, then the input with its slots.
 
         Args:
+            b: Where a node is added for worked examples that are retrieved.
             inputs: The value of each input field, by name.
-            demos: Worked examples; each becomes a user and an assistant turn.
+            demos: Worked examples; each becomes a user and an assistant turn. Of retrieved ones the turns are slots.
             context: What the blocks may use: `technique`, `extra` fields and the like.
         """
         slots: list[Ref] = []
         base = {"instruction": self.schema.instruction, "outputs": self._outputs(), "technique": "", **context}
         system = self._block("system", base, slots)
         messages = [Message("system", system, "task")] if system else []
-        for demo in demos:
-            messages += self._demo(demo, base)
+        if isinstance(demos, Nearest):
+            messages += self._nearest(b, demos, tuple(inputs.values()), base)
+        else:
+            messages += [turn for demo in demos for turn in self._demo(demo, base)]
         here = {**base, "inputs": self._slots(inputs, slots)}
         messages.append(Message("user", self._block("user", here, slots), "input"))
         return Prompt(tuple(messages), self._block("prefill", here, slots))
@@ -110,6 +117,23 @@ class Writer:
         context["answer"] = answer_text(self.schema, demo.fields)
         user, assistant = (self._block(b, context, []) for b in ("user", "assistant"))
         return [Message("user", user, "demos", demo.id), Message("assistant", assistant, "demos", demo.id)]
+
+    def _nearest(self, b: Builder, demos: Nearest, query: tuple[Ref, ...], base: dict[str, Any]) -> list[Message]:
+        """Turns whose texts are retrieved for each query. They belong to the input: nothing after them is shared."""
+        pool = demos.among
+        items = tuple(self._item(d, v, base) for d, v in zip(pool.demos, pool.vectors, strict=True))
+        index = Index(pool.embedder, pool.fingerprint, pool.flops, ("user", "assistant"), items, pool.weights)
+        found = b.retrieve("demos", query, index, demos.k)
+        return [
+            Message(role, (Slot(found.at(i, role)),), "input", f"nearest-{demos.k - i}")
+            for i in range(demos.k)
+            for role in ("user", "assistant")
+        ]
+
+    def _item(self, demo: Demo, vector: tuple[float, ...], base: dict[str, Any]) -> Item:
+        turns = ("".join(s.text for s in m.segments if isinstance(s, Text)) for m in self._demo(demo, base))
+        key = key_text(demo.fields.get(f.name) for f in self.schema.inputs)
+        return Item(demo.id, key, tuple(turns), vector)
 
     def _slots(self, inputs: Mapping[str, Ref], slots: list[Ref]) -> list[dict[str, Any]]:
         out = []

@@ -32,6 +32,6 @@ class Verifier(Judge[S]):
         record = inputs.pop("record")
         schema = self.signature
         asked = " and ".join(f.label.lower() for f in schema.outputs)
-        prompt = Writer(schema, _TEMPLATE, self.template).prompt(inputs, (), asked=asked)
+        prompt = Writer(schema, _TEMPLATE, self.template).prompt(b, inputs, (), asked=asked)
         probability = b.score("judge", prompt, ("Yes", "No"))
         return b.pack("record", schema, {"": probability}, base=record)

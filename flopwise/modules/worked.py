@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import SignatureError
+from ..ir.index import Vector
 from ..ir.schemas import Field, Schema, type_name
 from ..ir.types import jsonable, reader
 
@@ -26,6 +27,35 @@ class Demo:
 
     id: str
     fields: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Worked examples that are retrieved from: what an index is made of.
+
+    Attributes:
+        embedder: Name of what embedded their inputs.
+        fingerprint: Its fingerprint.
+        flops: Most FLOPs that embedding one query takes.
+        demos: The examples.
+        vectors: The embedded inputs of each.
+        weights: What each dimension counts; empty where all count alike.
+    """
+
+    embedder: str
+    fingerprint: str
+    flops: float
+    demos: tuple[Demo, ...]
+    vectors: tuple[Vector, ...]
+    weights: Vector = ()
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The `k` worked examples of a neighbourhood that are nearest to each query (KATE: Liu et al., 2022)."""
+
+    among: Neighbourhood
+    k: int
 
 
 def check_demos(what: str, module: Any, schema: Schema) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
@@ -14,6 +15,7 @@ from ..modules.program import Forward
 from ..pipeline import Pipeline, run_sync
 from .budget import Budget, check_budget
 from .metrics import Metric
+from .objectives import Objective
 from .progress import OnProgress, shown
 from .race import Limits
 from .scoring import named
@@ -30,17 +32,23 @@ def compile(
     program: Module[R], *, dev: Any, metric: Metric | str, engine: Engine | str, budget: Budget, train: Any = None,
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
+    objectives: Mapping[str, Objective] | None = None,
+    embedder: str = "lexical",
 ) -> Pipeline[..., R]: ...  # fmt: skip
 @overload
 def compile(
     program: Forward[P, R], *, dev: Any, metric: Metric | str, engine: Engine | str, budget: Budget, train: Any = None,
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
+    objectives: Mapping[str, Objective] | None = None,
+    embedder: str = "lexical",
 ) -> Pipeline[P, R]: ...  # fmt: skip
 def compile(
     program: Any, *, dev: Any, metric: Metric | str, engine: Engine | str, budget: Budget, train: Any = None,
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
+    objectives: Mapping[str, Objective] | None = None,
+    embedder: str = "lexical",
 ) -> Pipeline[Any, Any]:  # fmt: skip
     """Find the config of a program that scores best on dev inside the budget, and bind it to the engine.
 
@@ -51,7 +59,8 @@ def compile(
             text such as "exact:answer" or "path.py:function".
         engine: An engine, or a spec such as "openvino:qwen2.5-coder-1.5b-instruct".
         budget: FLOPs per query for the result, and for the whole search.
-        train: Examples that demonstrations are made of; taken out of dev where not given.
+        train: Examples that demonstrations are made of, and that a model which proposes instructions is shown; taken
+            out of dev where not given.
         holdout: Examples for the verdict; taken out of dev where not given.
         study: Folder of the search: samples, cells, trials. The same call goes on from there after a kill. Or
             "postgresql://user@host/database?study=NAME", where `flopwise worker` helps from any number of machines.
@@ -60,26 +69,34 @@ def compile(
         caps: Most tokens of each input; 1.5 times the longest of the data where not given.
         progress: True for a live view or progress lines, False for none, or a function that takes `Progress`.
         allow_impure: True where host functions with effects may run in the search.
+        objectives: What else is measured of each prediction, by name, such as
+            `{"words": fw.Objective(count_words, better="lower")}`. The front is over score, FLOPs per query and
+            these; the winner is chosen by score alone, and `Pipeline.at(words=60)` chooses by them.
+        embedder: What tells how alike demonstrations are: "lexical", by their words, or "all-minilm-l6-v2", a model.
 
     Returns:
         The pipeline; its `report` holds scores with intervals on dev and holdout, the baseline's, the paired
-        difference, the Pareto front, and every config that was tried.
+        difference, the Pareto front, every config that was tried, and every instruction that was proposed. Its `at`
+        gives another point of the front.
 
     Raises:
         DataError: A set is empty, mistyped, or shares an input with another.
         BudgetError: The budget is below what the cheapest config needs, or the model's FLOPs are unknown; or budget
             or limits are none.
         InputError: A cap is of no input or no whole number of at least 1, or seed or progress is none.
-        MetricError: The metric is none, raised, or returned no score.
+        MetricError: The metric is none, raised, or returned no score; or an objective is none, raised, or returned no
+            finite number.
         StudyError: The study belongs to another program, data, budget or engine.
-        EngineError: There is no such engine, or it failed; the study keeps what was known, and the same call goes on.
+        WeightsError: The embedder's weights are not on this machine.
+        EngineError: There is no such engine or embedder, or the engine failed; the study keeps what was known, and the
+            same call goes on.
     """
     from .search import Search, Task
 
     _check(study, seed, progress)
     task = Task(
         program, dev, train, holdout, _metric(metric), check_budget(budget), place_of(study), seed, _limits(limits),
-        caps, allow_impure,
+        caps, allow_impure, objectives, embedder,
     )  # fmt: skip
     target = engine_of(engine)
     with shown(progress) as show, closing(Search(task, target, show)) as search:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .search import Search, Task
 
 _SETS = ("train", "dev", "holdout")
-_ELSEWHERE = ("program", "metric", "study", *_SETS)  # of a task: what is code, a place, or declared as examples
+_ELSEWHERE = ("program", "metric", "objectives", "study", *_SETS)  # of a task: code, a place, or declared as examples
 
 
 def declared(search: Search) -> dict[str, Any]:
@@ -40,6 +40,7 @@ def declared(search: Search) -> dict[str, Any]:
         "metric": asdict(metric) if isinstance(metric, FieldMetric) else None,
         "metric_name": metric_name(metric),
         "settings": {k: _settled(v) for k, v in settings.items()} | {"caps": search.caps},
+        "objectives": sorted(search.objectives),
         "needs": _needs(search),
     }
 

@@ -5,10 +5,8 @@ Bootstrapping demonstrations from accepted traces is DSPy's BootstrapFewShot (Kh
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..compiler.passes import specialise
 from ..compiler.passes.specialise import open_values
@@ -19,10 +17,9 @@ from ..ir.record import Values
 from ..ir.types import jsonable
 from ..modules.base import Module
 from ..modules.predict import Predict
-from ..modules.worked import Demo
+from ..modules.worked import Demo, Neighbourhood
 from .data import Example
-
-SETS_A_SIZE = 3
+from .selection import Selection
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,28 @@ class Site:
     node: str
     most: int
     labelled: bool
+
+
+@dataclass
+class DemoPool:
+    """What a search's demo choices choose from.
+
+    Attributes:
+        demos: Every demonstration by its id.
+        selections: How each demo choice chooses among its own.
+        neighbourhoods: What each demo choice retrieves from, where it can.
+        notes: What people should know: how many there are, what embedded them, or why nothing did.
+    """
+
+    demos: dict[str, Demo] = field(default_factory=dict)
+    selections: dict[str, Selection] = field(default_factory=dict)
+    neighbourhoods: dict[str, Neighbourhood] = field(default_factory=dict)
+    notes: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def entries(self) -> dict[str, Demo | Neighbourhood]:
+        """What a config's demo values stand for, as modules are bound by it."""
+        return {**self.demos, **self.neighbourhoods}
 
 
 def sites(graph: Graph) -> tuple[Site, ...]:
@@ -72,61 +91,6 @@ def from_label(example: Example, site: Site, module_fields: Iterable[str]) -> De
     """A demonstration from a labelled example."""
     fields = {k: jsonable(example[k]) for k in module_fields if k in example.fields}
     return Demo(f"{example.id}@{site.choice}", fields)
-
-
-def candidate_sets(demos: list[Demo], most: int, seed: int) -> dict[str, tuple[str, ...]]:
-    """Candidate sets of demo ids by label: a few random ones of several sizes, the longest and the shortest.
-
-    A small random set is the beginning of a large one, and `nested` puts all of them in order: so the prompts of a
-    search's configs begin with the same demonstrations as far as they can.
-    """
-    ids = [d.id for d in demos]
-    sets: dict[str, tuple[str, ...]] = {}
-    for size in sorted({1, (most + 1) // 2, most}):
-        if not 0 < size <= len(ids):
-            continue
-        for i in range(SETS_A_SIZE):
-            largest = min(most, len(ids))
-            sets[f"{size}-{'abcdefgh'[i]}"] = tuple(random.Random(f"{seed}/{most}/{i}").sample(ids, largest)[:size])
-    # Short examples teach brevity: cheaper answers, and more of them inside a budget.
-    by_length = sorted(demos, key=lambda d: sum(len(str(v)) for v in d.fields.values()))
-    if len(ids) >= most > 1:
-        # Complexity-based prompting: worked examples with more steps teach more (Fu et al., 2022).
-        sets[f"{most}-longest"] = tuple(d.id for d in reversed(by_length[-most:]))
-        sets[f"{most}-shortest"] = tuple(d.id for d in by_length[:most])
-    # Of two sets of the same demonstrations the later one counts: a name says more than a letter.
-    last = {frozenset(chosen): label for label, chosen in sets.items()}
-    kept = {label: chosen for label, chosen in sets.items() if last[frozenset(chosen)] == label}
-    return nested(kept, [d.id for d in by_length])
-
-
-def nested(sets: dict[str, tuple[str, ...]], rank: list[str]) -> dict[str, tuple[str, ...]]:
-    """The same sets, each in the order in which they all together make the fewest different prefixes.
-
-    The demonstration that most sets have comes first in those; of what is left of them, again the one that most
-    have; then the sets without it. Of equally frequent ones the lower rank comes first. The order depends on the
-    candidates alone, so it is the same in every config.
-
-    Args:
-        sets: Ids by label.
-        rank: Every id, for ties.
-    """
-    place = {id: i for i, id in enumerate(rank)}
-    ordered: dict[str, tuple[str, ...]] = dict.fromkeys(sets, ())
-
-    def put(group: dict[str, frozenset[str]]) -> None:
-        group = {label: left for label, left in group.items() if left}
-        while group:
-            counts = Counter(id for left in group.values() for id in left)
-            first = min(counts, key=lambda id: (-counts[id], place[id]))
-            having = {label: left - {first} for label, left in group.items() if first in left}
-            for label in having:
-                ordered[label] += (first,)
-            put(having)
-            group = {label: left for label, left in group.items() if label not in having}
-
-    put({label: frozenset(chosen) for label, chosen in sets.items()})
-    return ordered
 
 
 def module_of(graph: Graph, site: Site) -> Module[object]:

@@ -21,6 +21,7 @@ from ..modules.records import make_record, with_inputs
 from .cells import CellRow, CellStore
 from .data import Example
 from .metrics import Metric
+from .objectives import Objectives, means, measured, prefers
 from .scoring import score
 
 if TYPE_CHECKING:
@@ -60,11 +61,12 @@ class Evaluator:
         allow_impure: True where impure host functions may run.
         concurrency: Queries under way at once.
         board: Where cells are posted for the workers of a shared study; this process alone runs them without.
+        objectives: What is measured beside the metric, of predictions that did not fail.
     """
 
     def __init__(
         self, scheduler: Scheduler, store: CellStore, metric: Metric, schema: Schema, result: Any,
-        allow_impure: bool, concurrency: int, board: Board | None = None,
+        allow_impure: bool, concurrency: int, board: Board | None = None, objectives: Objectives | None = None,
     ) -> None:  # fmt: skip
         self.scheduler = scheduler
         self.store = store
@@ -73,6 +75,7 @@ class Evaluator:
         self.result = result
         self.allow_impure = allow_impure
         self.board = board
+        self.objectives = objectives or {}
         self.sandbox: Sandbox | None = None
         self._gate = asyncio.Semaphore(concurrency)
         self._executables: dict[str, Executable] = {}
@@ -109,9 +112,22 @@ class Evaluator:
         notes = [[f.node, f.reason] for f in run.trace.failures]
         failed = f"node {made.node!r}: {made.reason}" if isinstance(made, Failure) else ""
         detail = {"prediction": self._shown(run), "failures": notes, "failed": failed}
+        if self.objectives and not isinstance(made, Failure):
+            detail["objectives"] = await measured(self.objectives, example, made)
         return CellRow(
             split, entrant.key, example.id, value, run.trace.flops, run.trace.bound, len(run.trace.failures), detail
         )
+
+    def means(self, key: str, examples: Sequence[Example]) -> dict[str, float | None]:
+        """The mean of each objective over a config's cells on these dev examples, which it has met."""
+        details = self.store.details("dev", key)
+        return means([details[e.id] for e in examples], tuple(self.objectives))
+
+    def prefers(self, one: str, other: str, examples: Sequence[Example]) -> bool:
+        """Whether one config is clearly better than another by an objective, on dev examples that both have met."""
+        if not self.objectives:
+            return False
+        return prefers(self.objectives, self.means(one, examples), self.means(other, examples))
 
     async def score(self, example: Example, run: Run) -> float:
         """The metric on one run; a failed run scores 0."""

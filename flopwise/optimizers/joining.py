@@ -77,6 +77,12 @@ def join(
             f"the study {address} is of the model {identity['model']}, but this engine runs {engine.model.name} "
             f"({engine.model.fingerprint}); give an engine of the same model and precision"
         )
+    if said["objectives"]:
+        names = ", ".join(said["objectives"])
+        raise StudyError(
+            f"the search of the study {address} measures {names} beside the metric, by functions that a worker does "
+            "not have; let it run alone, or compile without objectives"
+        )
     if program is None:
         check_needs(said)
         return _bare(address, engine, said, show)

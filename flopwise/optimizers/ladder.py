@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, zip_longest
 
 from ..compiler.stages import default_value
 from ..ir.choices import Categorical, ChoiceValue, DemoSet, Integer, Var
 from ..ir.nodes import Loop
 from ..modules.branches import OFF
-from .space import NO_DEMOS, Space
+from .space import Space
 
 MOST_STRUCTURES = 8
+MOST_INSTRUCTIONS = 8
 
 
 def first_rungs(space: Space) -> Iterator[dict[str, ChoiceValue]]:
@@ -29,10 +31,13 @@ def first_rungs(space: Space) -> Iterator[dict[str, ChoiceValue]]:
 
 
 def upper_rungs(space: Space, leaders: Sequence[Mapping[str, ChoiceValue]]) -> Iterator[dict[str, ChoiceValue]]:
-    """The leading configs with every count raised, to the middle of its range and to its end, then with each option.
+    """The leader with other instructions; the leaders with every count raised, then with each option.
 
-    How many samples come at a time is no such count: more at a time spend more on the same vote.
+    Counts are raised to the middle of their ranges and to their ends. How many samples come at a time is no
+    such count: more at a time spend more on the same vote. Then the leader with other demos: chosen otherwise, and
+    changed by one.
     """
+    yield from islice((rung for leader in leaders[:1] for rung in _reworded(space, leader)), MOST_INSTRUCTIONS)
     kept = _wave_sizes(space)
     for level in ("middle", "high"):
         for leader in leaders:
@@ -43,6 +48,25 @@ def upper_rungs(space: Space, leaders: Sequence[Mapping[str, ChoiceValue]]) -> I
                 for name in _options(space, raised):
                     on = {k: v for k, v in raised.items() if k != name}
                     yield fill(space, {**on, name: _labels(space, name)[1]}, demos=False)
+
+    for leader in leaders[:1]:
+        yield from _other_demos(space, leader)
+
+
+def _other_demos(space: Space, leader: Mapping[str, ChoiceValue]) -> Iterator[dict[str, ChoiceValue]]:
+    for name, value in leader.items():
+        for other in space.selection(name).neighbours(value):
+            yield fill(space, {**leader, name: other}, demos=False)
+
+
+def _reworded(space: Space, leader: Mapping[str, ChoiceValue]) -> Iterator[dict[str, ChoiceValue]]:
+    """A config with each other instruction of its modules, the latest first, one module after another in turn."""
+    others = [
+        [{**leader, name: text} for text in reversed(space.instructions(name).values()) if text != value]
+        for name, value in leader.items()
+    ]
+    for turn in zip_longest(*others):
+        yield from (rung for rung in turn if rung is not None)
 
 
 def _wave_sizes(space: Space) -> set[str]:
@@ -73,17 +97,10 @@ def fill(space: Space, partial: Mapping[str, ChoiceValue], demos: bool) -> dict[
         if var.name in partial:
             config[var.name] = partial[var.name]
         elif demos and isinstance(var.domain, DemoSet):
-            config[var.name] = _largest(space, var.name)
+            config[var.name] = space.selection(var.name).preset
         else:
             config[var.name] = default_value(var)
     return config
-
-
-def _largest(space: Space, name: str) -> tuple[str, ...]:
-    sets = space.demo_sets.get(name, {NO_DEMOS: ()})
-    most = max(len(ids) for ids in sets.values())
-    largest = [label for label, ids in sets.items() if len(ids) == most]
-    return sets[next((label for label in largest if label.endswith("shortest")), largest[0])]
 
 
 def _raised(space: Space, name: str, value: ChoiceValue, level: str) -> ChoiceValue:

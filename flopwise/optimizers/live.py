@@ -15,6 +15,7 @@ REDRAWS_PER_SECOND = 2
 _BAR = 24  # columns
 _STAGES = {
     "demos": "making demos",
+    "instructions": "proposing instructions",
     "race": "racing configs",
     "holdout": "meeting the holdout",
     "done": "done",

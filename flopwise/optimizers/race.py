@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import BudgetError, GraphError
@@ -68,12 +68,14 @@ class Race:
         left: FLOPs the race may still use, given what is spent and the most that a config takes per query.
         limits: When it ends otherwise.
         notify: Told what runs.
+        led: Awaited once, with the config that leads when the upper rungs begin: what it adds to the space is tried.
     """
 
     def __init__(
         self, space: Space, trials: Trials, evaluator: Evaluator, dev: Sequence[Example],
         make: Callable[[Mapping[str, ChoiceValue]], Entrant], spent: Callable[[int], float],
         left: Callable[[float, float], float], limits: Limits, notify: Callable[[str], None],
+        led: Callable[[Entrant], Awaitable[None]],
     ) -> None:  # fmt: skip
         self.space = space
         self.trials = trials
@@ -84,6 +86,7 @@ class Race:
         self.left = left
         self.limits = limits
         self.notify = notify
+        self.led = led
         self.table = Table(len(dev))
         self.ends = blocks(len(dev), first=min(FIRST_BLOCK, len(dev)))
         self.entrants: dict[str, Entrant] = {}
@@ -101,7 +104,7 @@ class Race:
             while True:
                 spent = self.spent(moment)
                 moment += 1
-                self._enter()
+                await self._enter()
                 units = self._units(self.left(spent, self._dearest()))
                 if units:
                     self._rounds.append(Round(units, asyncio.ensure_future(self._run_units(units))))
@@ -141,7 +144,7 @@ class Race:
 
     # entering -------------------------------------------------------------------------------------------
 
-    def _enter(self) -> None:
+    async def _enter(self) -> None:
         """Let configs in while few are racing and few wait for their first block."""
         busy = self._busy()
         while (
@@ -149,7 +152,7 @@ class Race:
             and len([e for e in self._fresh() if e.key not in busy]) < WIDTH
             and self._may_enter()
         ):
-            proposed = self._propose()
+            proposed = await self._propose()
             if proposed is None:
                 return
             self._admit(*proposed)
@@ -158,7 +161,7 @@ class Race:
         tried = len(self.entrants) + len(self.refused)
         return tried < self.limits.configs and self._since_leader < self.limits.patience
 
-    def _propose(self) -> tuple[str, dict[str, ChoiceValue]] | None:
+    async def _propose(self) -> tuple[str, dict[str, ChoiceValue]] | None:
         """The next rung of the ladder that is new; then what Optuna proposes."""
         while True:
             rung = next(self._rungs, None)
@@ -172,18 +175,20 @@ class Race:
                 return None  # the upper rungs wait for what the first ones show
             else:
                 self._climbed = True
-                self._rungs = upper_rungs(self.space, self._best_configs())
+                best = self._best()
+                if best:
+                    await self.led(best[0])
+                self._rungs = upper_rungs(self.space, [e.config for e in best])
 
-    def _best_configs(self) -> list[Mapping[str, ChoiceValue]]:
-        ranked = sorted(self.entrants.values(), key=lambda e: -self._mean(e.key))
-        return [e.config for e in ranked[:LEADERS]]
+    def _best(self) -> list[Entrant]:
+        return sorted(self.entrants.values(), key=lambda e: -self._mean(e.key))[:LEADERS]
 
     def _admit(self, key: str, config: Mapping[str, ChoiceValue]) -> None:
         try:
             self.entrants[key] = self.make(config)
         except (BudgetError, GraphError) as error:  # over the cap, or longer than the model's context
             self.refused[key] = str(error)
-            self.trials.tell(key, (), 0.0, dropped=False, over_cap=1.0)
+            self.trials.tell(key, (), 0.0, dropped=False, over_cap=1.0, why=str(error))
         self._since_leader += 1
 
     # running --------------------------------------------------------------------------------------------
@@ -256,18 +261,18 @@ class Race:
                 entrant.status = "done"
             else:
                 continue
-            dropped = entrant.status == "dropped"
-            self.trials.tell(entrant.key, self.table.scores(entrant.key), self.table.flops(entrant.key), dropped)
+            self._tell(entrant, entrant.status == "dropped")
         self._note_leader()
 
     def _beats(self, other: Entrant, entrant: Entrant, alpha: float) -> bool:
         mine, theirs = self.table.scores(entrant.key), self.table.scores(other.key)
         if other.status == "dropped" or not mine or not theirs:
             return False
-        # A cheaper config stays on the Pareto front even if it is worse.
+        # What is cheaper, or better by an objective of the user's, stays on the Pareto front even if it scores worse.
         if self.table.flops(other.key) > self.table.flops(entrant.key) * 1.05:
             return False
-        return drop(theirs, mine, len(self.dev), alpha)
+        shared = self.dev[: min(len(mine), len(theirs))]
+        return drop(theirs, mine, len(self.dev), alpha) and not self.evaluator.prefers(entrant.key, other.key, shared)
 
     def _note_leader(self) -> None:
         best = leader(self._state(e) for e in self.entrants.values() if e.status != "dropped")
@@ -276,8 +281,12 @@ class Race:
 
     def _tell_rest(self) -> None:
         for entrant in self._racing():
-            scores = self.table.scores(entrant.key)
-            self.trials.tell(entrant.key, scores, self.table.flops(entrant.key), dropped=True)
+            self._tell(entrant, dropped=True)
+
+    def _tell(self, entrant: Entrant, dropped: bool) -> None:
+        scores, flops = self.table.scores(entrant.key), self.table.flops(entrant.key)
+        name, status = self.label(entrant), entrant.status
+        self.trials.tell(entrant.key, scores, flops, dropped, name=name, status=status, why=entrant.why)
 
     # results --------------------------------------------------------------------------------------------
 
@@ -292,13 +301,3 @@ class Race:
             return max(done, key=lambda e: (self._mean(e.key), -self.table.flops(e.key)))
         best = leader(self._state(e) for e in self.entrants.values() if self.table.scores(e.key))
         return self.entrants[best.key] if best else None
-
-    def front(self) -> list[Entrant]:
-        """The Pareto front over (mean score, mean FLOPs per query) of the configs that saw all of dev."""
-        done = [e for e in self.entrants.values() if e.status == "done"]
-        ranked = sorted(done, key=lambda e: (self.table.flops(e.key), -self._mean(e.key)))
-        front: list[Entrant] = []
-        for entrant in ranked:
-            if not front or self._mean(entrant.key) > self._mean(front[-1].key):
-                front.append(entrant)
-        return front

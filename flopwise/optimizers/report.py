@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..compiler.versions import versions
 from .data import data_hash
+from .front import Front, Point
+from .instructions_report import instructions_report
+from .objectives import means
 from .scoring import metric_name
 from .stats import Interval, Paired, interval, needed_n, paired
 
@@ -68,6 +72,8 @@ class Verdict:
 def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) -> dict[str, Any]:
     """The report: verdict, table of what was tried, Pareto front, and what was spent."""
     meter = search.meter
+    tried = _tried(race, winner)
+    won = next(t for t in tried if t.entrant is winner)
     return {
         "holdout": {
             "score": _plain(verdict.winner),
@@ -76,17 +82,19 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
             "gain": _plain(verdict.gain),
             "note": verdict.note,
             "n": verdict.winner.n if verdict.winner else 0,
+            "objectives": _held(search, winner, verdict),
         },
-        "dev": {
-            "score": _plain(interval(race.table.scores(winner.key.removesuffix("+weights")))),
-            "n": len(search.dev),
-        },
-        "flops_per_query": verdict.flops or race.table.flops(winner.key),
+        "dev": {"score": _plain(won.point.score if won.point else None), "n": len(search.dev)},
+        "chosen": won.number,
+        "flops_per_query": verdict.flops or (won.point.flops if won.point else 0.0),
         "bound": winner.plan.bound,
         "cold": winner.plan.cold,
-        "tried": [_row(race, e, e.config == winner.config) for e in race.entrants.values()],
+        "demos": dict(search.pool.notes),
+        "tried": [_row(t, t is won) for t in tried],
         "refused": [{"config": k, "why": why} for k, why in race.refused.items()],
-        "front": [e.key for e in race.front()],
+        "objectives": {name: o.better for name, o in race.evaluator.objectives.items()},
+        "front": [p.as_row() for p in _front(race, tried, won)],
+        "instructions": instructions_report(search.proposer, race, winner),
         "spent": meter.snapshot(),
         "reused": meter.cached / meter.prompt if meter.prompt else 0.0,
         "seconds": round(search.study.clock.seconds, 1),
@@ -94,18 +102,64 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
     }
 
 
-def _row(race: Race, entrant: Entrant, won: bool) -> dict[str, Any]:
-    scores = race.table.scores(entrant.key)
+def _held(search: Search, winner: Entrant, verdict: Verdict) -> dict[str, float | None]:
+    """The mean of each objective over the holdout examples that the winner met."""
+    met = search.splits.holdout[: verdict.winner.n if verdict.winner else 0]
+    details = search.study.store.details("holdout", winner.key)
+    return means([details[e.id] for e in met], tuple(search.objectives))
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A config that raced: its cells on the first examples, up to the first it did not meet, and what they say."""
+
+    number: int
+    entrant: Entrant
+    cells: Sequence[Mapping[str, Any]]
+    point: Point | None
+
+
+def _tried(race: Race, winner: Entrant) -> list[_Tried]:
+    """Every config in the order of entering; the winner with its fitted weights, if any."""
+    raced = winner.key.removesuffix("+weights")
+    entrants = (winner if e.key == raced else e for e in race.entrants.values())
+    return [_measured(race, number, entrant) for number, entrant in enumerate(entrants, 1)]
+
+
+def _measured(race: Race, number: int, entrant: Entrant) -> _Tried:
+    details = race.evaluator.store.details("dev", entrant.key)
+    met = race.dev[: len(race.table.scores(entrant.key.removesuffix("+weights")))]
+    cells = [details[e.id] for e in met]
+    if not cells:
+        return _Tried(number, entrant, cells, None)
+    flops = math.fsum(c["flops"] for c in cells) / len(cells)
+    objectives = means(cells, tuple(race.evaluator.objectives))
+    score = interval([c["score"] for c in cells])
+    return _Tried(number, entrant, cells, Point(number, entrant.config, score, flops, entrant.plan.bound, objectives))
+
+
+def _front(race: Race, tried: Sequence[_Tried], won: _Tried) -> Front:
+    """The front of what saw all of dev; where nothing did, the winner alone, since the others are not comparable."""
+    better = {name: o.better for name, o in race.evaluator.objectives.items()}
+    done = [t.point for t in tried if t.point is not None and (t.entrant.status == "done" or t is won)]
+    return Front.of(done, better, won.number)
+
+
+def _row(tried: _Tried, won: bool) -> dict[str, Any]:
+    entrant, point = tried.entrant, tried.point
     return {
-        "number": list(race.entrants).index(entrant.key) + 1,
+        "number": tried.number,
         "config": {k: list(v) if isinstance(v, tuple) else v for k, v in entrant.config.items()},
-        "score": _plain(interval(scores)) if scores else None,
-        "examples": len(scores),
-        "flops_per_query": race.table.flops(entrant.key),
+        "score": None,
+        "flops_per_query": 0.0,
         "bound": entrant.plan.bound,
+        "objectives": {},
+        **(point.as_row() if point is not None else {}),
+        "examples": len(tried.cells),
+        "scores": [int(s) if s in (0, 1) else round(s, 6) for s in (c["score"] for c in tried.cells)],
         "status": "won" if won else entrant.status,
         "why": entrant.why,
-        **_failures(detail.get("failed", "") for detail in race.evaluator.store.details("dev", entrant.key).values()),
+        **_failures(cell.get("failed", "") for cell in tried.cells),
     }
 
 

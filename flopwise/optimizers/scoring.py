@@ -73,8 +73,8 @@ async def score(metric: Metric, example: Example, prediction: Any) -> float:
     except FlopwiseError:
         raise
     except Exception as error:  # the metric is the user's code: whatever it raises is named by its example
-        raise MetricError(f"{_place(metric, example)} raised {type(error).__name__}: {error}") from error
-    return _checked(result, _place(metric, example))
+        raise MetricError(f"{metric_place(metric, example)} raised {type(error).__name__}: {error}") from error
+    return _checked(result, metric_place(metric, example))
 
 
 def named(text: str) -> Metric:
@@ -101,14 +101,24 @@ def _failed(prediction: Any) -> bool:
     return isinstance(prediction, Failure) or getattr(prediction, "failed", False) is True
 
 
+def plain_number(result: Any) -> float | None:
+    """What a function of the user's returned as a number, also a NumPy or torch scalar; None where it is none."""
+    number = result.item() if getattr(result, "ndim", None) == 0 else result
+    try:
+        return float(number) if isinstance(number, (bool, int, float)) else None
+    except OverflowError:
+        return None
+
+
 def _checked(result: Any, place: str) -> float:
-    number = result.item() if getattr(result, "ndim", None) == 0 else result  # NumPy's and torch's scalars
-    if not isinstance(number, (bool, int, float)) or not 0 <= number <= 1:
+    number = plain_number(result)
+    if number is None or not 0 <= number <= 1:
         raise MetricError(f"{place} must return a bool or a number from 0 to 1, but got {result!r}")
-    return float(number)
+    return number
 
 
-def _place(metric: Metric, example: Example) -> str:
+def metric_place(metric: Metric, example: Example) -> str:
+    """Where a metric was called, for messages: its name, and the example with its row."""
     row = f" row {example.row}" if example.row else ""
     fields = ", ".join(f"{k}={shown(v, 60)}" for k, v in example.fields.items())
     return f"metric {metric_name(metric)} on example {example.id}{row} ({fields})"

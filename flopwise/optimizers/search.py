@@ -9,25 +9,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..backends.embedders.lexical import LexicalEmbedder
+from ..backends.embedders.registry import embedder
 from ..backends.runtime.address import Address
 from ..backends.runtime.meter import Meter
 from ..backends.runtime.scheduler import Scheduler
 from ..compiler.demos import demos_in
+from ..compiler.frozen import Frozen, plan_facts
 from ..compiler.lower import lower
 from ..compiler.stages import complete, optimise
 from ..errors import BudgetError, DataError, GraphError
 from ..ir.choices import ChoiceValue, config_key
 from ..ir.flops import format_flops
+from ..ir.graph import Graph
 from ..ir.plan import Plan
+from ..ir.types import jsonable
 from ..modules.program import result_class, trace
 from ..pipeline import Pipeline
-from .bootstrap import BUDGET_SHARE, Bootstrap, DemoPool
+from .bootstrap import BUDGET_SHARE, Bootstrap
 from .budget import Budget
 from .caps import caps_of
 from .data import data_hash, load
 from .declared import declared
+from .demos import DemoPool
 from .evaluate import Entrant, Evaluator
+from .instructions import Proposer
 from .metrics import Metric
+from .objectives import Objective, checked
 from .progress import OnProgress, Progress
 from .race import Limits, Race
 from .racing import permutation
@@ -44,6 +52,7 @@ if TYPE_CHECKING:
     from ..backends.engines._base import Engine
 
 VERDICT_BLOCK = 32  # pairs at once: fills a batch, and is all that a budget's end can cost
+REFLECTING = -1  # the moment before instructions are mended; the race counts its own from 0
 TICK = 1.0  # seconds between two looks at the progress
 
 
@@ -62,6 +71,8 @@ class Task:
     limits: Limits
     caps: dict[str, int] | None
     allow_impure: bool
+    objectives: Mapping[str, Objective] | None = None
+    embedder: str = LexicalEmbedder.name
 
 
 class Search:
@@ -78,9 +89,11 @@ class Search:
         self.engine = engine
         self.show = show
         self._now = ("helping", "cells for the process that leads")
+        self.embedder = embedder(task.embedder)
         self.graph = trace(task.program)
         self.schema = self.graph.schema
         self.metric = bound(task.metric, self.schema)
+        self.objectives = checked(task.objectives, self.schema)
         self.splits = self._splits()
         examples = (*self.splits.train, *self.splits.dev, *self.splits.holdout)
         self.caps = caps_of(examples, self.schema, engine.tokenizer, task.caps)
@@ -94,12 +107,15 @@ class Search:
         self.result = result_class(task.program, self.schema)
         self.evaluator = Evaluator(
             self.scheduler, self.study.store, self.metric, self.schema, self.result, task.allow_impure,
-            concurrency=4 * engine.capabilities.in_flight, board=self.study.board,
+            concurrency=4 * engine.capabilities.in_flight, board=self.study.board, objectives=self.objectives,
+        )  # fmt: skip
+        self.proposer = Proposer(
+            self.graph, self.evaluator, self.splits.train, self.study.store, task.budget.search
         )  # fmt: skip
         self.race: Race | None = None
 
     async def run(self) -> Pipeline[Any, Any]:
-        """Make demos, race on dev, give the verdict on the holdout, and bind the winner."""
+        """Make demos, propose instructions, race on dev, give the verdict on the holdout, and bind the winner."""
         ticking = asyncio.ensure_future(self._tick())
         try:
             async with self.study.at_work(self.evaluator, lambda: declared(self)):
@@ -114,6 +130,7 @@ class Search:
     async def _run(self) -> Pipeline[Any, Any]:
         self._notify("demos", "running presets on train")
         self.pool = await self._bootstrap()
+        await self._propose()
         self.race = self._make_race()
         await self.race.run()
         winner = self._winner(self.race)
@@ -172,32 +189,46 @@ class Search:
             "program": self.graph.hash,
             "data": {n: data_hash(getattr(self.splits, n)) for n in ("train", "dev", "holdout")},
             "metric": metric_identity(self.metric),
+            "objectives": {name: o.identity() for name, o in self.objectives.items()},
             "caps": self.caps,
             "per_query": self.task.budget.per_query,
             "model": self.engine.model.fingerprint,
             "seed": self.task.seed,
+            "embedder": self.embedder.fingerprint,
         }
 
     async def _bootstrap(self) -> DemoPool:
         cap = self.task.budget.search
         allowance = BUDGET_SHARE * cap if cap is not None else float("inf")
         bootstrap = Bootstrap(
-            self.graph, self.evaluator, self.splits.train, self._entrant, self.task.seed, allowance
+            self.graph, self.evaluator, self.splits.train, self._entrant, self._lowered, self.embedder, self.task.seed,
+            allowance,
         )  # fmt: skip
         try:
             return await bootstrap.run()
-        except BudgetError:
-            return DemoPool()
+        except BudgetError as error:
+            return DemoPool(notes={"none": str(error)})
+
+    async def _propose(self) -> None:
+        if self.proposer.sites:
+            self._notify("instructions", "proposing from the program and train")
+            await self.proposer.ground()
 
     # the race -------------------------------------------------------------------------------------------
 
     def _make_race(self) -> Race:
-        space = Space(self.graph, self.pool.sets)
+        space = Space(self.graph, self.pool.selections, self.proposer.texts)
         trials = Trials(space, self.task.seed, self.study.trials_storage)
         return Race(
             space, trials, self.evaluator, self.dev, self._entrant, self.study.spent_at, self._left, self.task.limits,
-            lambda running: self._notify("race", running),
+            lambda running: self._notify("race", running), self._reflect,
         )  # fmt: skip
+
+    async def _reflect(self, leader: Entrant) -> None:
+        """Have the leader's instructions mended, from what the race may still use."""
+        assert self.race is not None
+        dearest = self.race.table.flops(leader.key)
+        await self.proposer.reflect(leader, lambda: self._left(self.study.spent_at(REFLECTING), dearest))
 
     def _left(self, spent: float, dearest: float) -> float:
         """FLOPs the race may still use: what is kept back lets two configs meet the holdout.
@@ -213,9 +244,11 @@ class Search:
         return cap - min(wanted, 0.2 * cap) - spent
 
     def _entrant(self, config: Mapping[str, ChoiceValue]) -> Entrant:
-        explanation = optimise(self.graph, config, self.pool.demos)
-        plan = lower(explanation.result, self.engine, self.caps, self.task.budget.per_query)
-        return Entrant(config_key(config), dict(config), plan, explanation)
+        explanation = optimise(self.graph, config, self.pool.entries)
+        return Entrant(config_key(config), dict(config), self._lowered(explanation.result), explanation)
+
+    def _lowered(self, graph: Graph) -> Plan:
+        return lower(graph, self.engine, self.caps, self.task.budget.per_query)
 
     def _uncapped(self, config: Mapping[str, ChoiceValue]) -> Plan:
         return lower(optimise(self.graph, config).result, self.engine, self.caps)
@@ -260,12 +293,19 @@ class Search:
 
     def _pipeline(self, winner: Entrant, report: Mapping[str, Any]) -> Pipeline[Any, Any]:
         facts = {
-            "config": {k: list(v) if isinstance(v, tuple) else v for k, v in winner.config.items()},
+            "config": jsonable(winner.config),
             "report": report,
             "provenance": provenance(self),
             "demos": demos_in(winner.explanation.steps[0].after),
         }
-        return Pipeline(winner.plan, self.engine, self.result, facts, winner.explanation)
+        points = self._frozen_front(winner, report)
+        return Pipeline(winner.plan, self.engine, self.result, facts, winner.explanation, points=points)
+
+    def _frozen_front(self, winner: Entrant, report: Mapping[str, Any]) -> dict[int, Frozen]:
+        """What each point of the front is lowered from again, by number; the winner with its fitted weights."""
+        assert self.race is not None
+        tried = dict(enumerate(self.race.entrants.values(), 1)) | {report["chosen"]: winner}
+        return {row["number"]: _frozen(tried[row["number"]]) for row in report["front"]}
 
     async def _tick(self) -> None:
         """Show what is spent between steps too, which may be minutes apart, and note it in the study."""
@@ -285,3 +325,9 @@ class Search:
         left = self.study.clock.left(meter.spent, cap)
         configs = len(race.entrants) if race else 0
         self.show(Progress(stage, configs, running, best, meter.spent, cap, reused, left))
+
+
+def _frozen(entrant: Entrant) -> Frozen:
+    plan, demos = entrant.plan, demos_in(entrant.explanation.steps[0].after)
+    config = jsonable(entrant.config)
+    return Frozen(plan.graph, plan.caps, plan_facts(plan), config, demos, explanation=entrant.explanation)

@@ -15,10 +15,10 @@ from ..backends.runtime.shared_meter import SharedMeter
 from ..backends.runtime.shared_store import SharedStore
 from ..errors import EngineError, FlopwiseError, StudyError
 from .board import Board
+from .mirror import TrialStorage
 from .progress import Clock
 from .shared_cells import SharedCells
 from .study import check_identity
-from .trials import TrialStorage
 
 if TYPE_CHECKING:
     from .evaluate import Evaluator

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..compiler.passes import specialise
 from ..compiler.passes.specialise import open_values
-from ..ir.choices import Categorical, ChoiceValue, Config, DemoSet, Domain, Integer, Real, Var
+from ..ir.choices import Categorical, ChoiceValue, Config, DemoSet, Domain, Instructions, Integer, Real, Var
 from ..ir.graph import Graph
+from .selection import Selection
 
 if TYPE_CHECKING:
     import optuna
-
-NO_DEMOS = "none"
 
 
 class Space:
@@ -21,12 +20,17 @@ class Space:
 
     Args:
         graph: The traced graph, choices open.
-        demo_sets: For each demo choice, candidate sets of demo ids by label.
+        demos: For each demo choice, what it chooses from; without it, there are no demos.
+        proposed: For each instruction choice, proposed texts by label; looked up at each use, so it may fill up.
     """
 
-    def __init__(self, graph: Graph, demo_sets: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None) -> None:
+    def __init__(
+        self, graph: Graph, demos: Mapping[str, Selection] | None = None,
+        proposed: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:  # fmt: skip
         self.graph = graph
-        self.demo_sets = {k: {NO_DEMOS: (), **v} for k, v in (demo_sets or {}).items()}
+        self.proposed = proposed if proposed is not None else {}
+        self.demos = dict(demos or {})
         self.variables = {v.name: v for v in open_values(graph)}
 
     def live(self, config: Config) -> tuple[Var, ...]:
@@ -51,18 +55,33 @@ class Space:
             case Real(low, high, log):
                 return float(trial.suggest_float(var.name, low, high, log=log))
             case DemoSet():
-                sets = self.demo_sets.get(var.name, {NO_DEMOS: ()})
-                return sets[str(trial.suggest_categorical(var.name, tuple(sets)))]
+                return self.selection(var.name).suggest(trial, var.name)
+            case Instructions(texts) as domain:
+                # Optuna takes no new labels later, so empty slots have theirs; one stands for the default.
+                label = trial.suggest_categorical(var.name, (*given_texts(domain), *slot_labels(domain)))
+                return self.instructions(var.name).get(str(label), texts[0])
+
+    def selection(self, name: str) -> Selection:
+        """What a demo choice chooses from."""
+        return self.demos.get(name, Selection())
 
     def params(self, config: Config) -> dict[str, Any]:
-        """A config as Optuna's parameters: demo sets by their labels."""
-        return {name: self._label(name, value) for name, value in config.items()}
+        """A config as Optuna's parameters: of demos, how they are chosen; instructions by their labels."""
+        params: dict[str, Any] = {}
+        for name, value in config.items():
+            match self.variables[name].domain:
+                case DemoSet():
+                    params |= self.selection(name).params(name, value)
+                case Instructions():
+                    params[name] = next(label for label, text in self.instructions(name).items() if text == value)
+                case _:
+                    params[name] = value
+        return params
 
-    def _label(self, name: str, value: ChoiceValue) -> Any:
-        if not isinstance(self.variables[name].domain, DemoSet):
-            return value
-        sets = self.demo_sets.get(name, {NO_DEMOS: ()})
-        return next((label for label, ids in sets.items() if ids == value), NO_DEMOS)
+    def instructions(self, name: str) -> dict[str, str]:
+        """The texts of an instruction choice by label, those proposed so far last."""
+        domain = self.variables[name].domain
+        return {**given_texts(domain), **self.proposed.get(name, {})} if isinstance(domain, Instructions) else {}
 
     def structures(self) -> Iterator[dict[str, ChoiceValue]]:
         """Every assignment of the categorical choices that are live, the first labels first."""
@@ -81,9 +100,19 @@ class Space:
         return [v for v in self.live(config) if isinstance(v.domain, Categorical)]
 
     def as_text(self) -> str:
-        """Every choice, its domain, and its candidate demo sets, one a line."""
+        """Every choice and its domain, one a line."""
         lines = [f"{v.name}: {domain_text(v.domain)}" for v in self.variables.values()]
         return "\n".join(sorted(lines))
+
+
+def given_texts(domain: Instructions) -> dict[str, str]:
+    """The texts that a search starts with, by label."""
+    return {f"text-{i}": text for i, text in enumerate(domain.texts, 1)}
+
+
+def slot_labels(domain: Instructions) -> tuple[str, ...]:
+    """Labels of the texts that may be proposed."""
+    return tuple(f"proposed-{i}" for i in range(1, domain.proposals + 1))
 
 
 def domain_text(domain: Domain) -> str:
@@ -95,3 +124,6 @@ def domain_text(domain: Domain) -> str:
             return f"{low} to {high}{' (log)' if log else ''}"
         case DemoSet(most):
             return f"up to {most} demos"
+        case Instructions(texts, proposals):
+            more = f", or up to {proposals} that a search proposes" if proposals else ""
+            return f"one of {', '.join(map(repr, texts))}{more}"

@@ -13,8 +13,8 @@ from ..backends.runtime.bank import SampleBank
 from ..backends.runtime.meter import Meter
 from ..errors import StudyError
 from .cells import CellStore
+from .mirror import TrialStorage
 from .progress import Clock
-from .trials import TrialStorage
 
 if TYPE_CHECKING:
     from .evaluate import Evaluator

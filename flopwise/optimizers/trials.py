@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ..errors import StudyError
 from ..ir.choices import ChoiceValue, Config, config_key
+from .mirror import Mirror, Told, TrialStorage
 from .space import Space
 
 if TYPE_CHECKING:
@@ -15,20 +15,6 @@ if TYPE_CHECKING:
 
 STARTUP_TRIALS = 8
 ATTEMPTS = 30
-
-
-class TrialStorage(NamedTuple):
-    """Where Optuna's own tools find the trials.
-
-    Attributes:
-        url: The storage, as Optuna takes it.
-        study: The study's name in it.
-        shown: What it is called in messages; a URL may hold a password.
-    """
-
-    url: str
-    study: str
-    shown: str
 
 
 class Trials:
@@ -53,7 +39,7 @@ class Trials:
         self.space = space
         self.seed = seed
         self._study = optuna.create_study(direction="maximize")
-        self._mirror = _mirror(storage)
+        self._mirror = Mirror(storage) if storage is not None else None
         self._open: dict[str, optuna.Trial] = {}
         self._tried: set[str] = set()
 
@@ -74,18 +60,29 @@ class Trials:
             if key not in self._tried:
                 self._tried.add(key)
                 self._open[key] = trial
-                trial.set_user_attr("config", key)
                 return key, config
             self._forget(trial)
         return None
 
-    def tell(self, key: str, scores: Sequence[float], flops: float, dropped: bool, over_cap: float = 0.0) -> None:
-        """Say what became of a config: its mean score so far, or by how many FLOPs it breaks the per-query cap."""
+    def tell(
+        self, key: str, scores: Sequence[float], flops: float, dropped: bool, over_cap: float = 0.0, *,
+        name: str = "", status: str = "", why: str = "",
+    ) -> None:  # fmt: skip
+        """Say what became of a config.
+
+        Args:
+            key: The config.
+            scores: Its scores on the first examples.
+            flops: Its mean FLOPs per query.
+            dropped: True where it did not see all examples.
+            over_cap: By how many FLOPs it breaks the per-query cap.
+            name: Its number in reports, such as "#3".
+            status: Its status in the race.
+            why: Why it was dropped or refused, if it was.
+        """
         from optuna.trial import TrialState
 
         trial = self._open.pop(key)
-        trial.set_user_attr("flops_per_query", flops)
-        trial.set_user_attr("examples", len(scores))
         trial.set_constraint("per_query", over_cap)
         mean = sum(scores) / len(scores) if scores else 0.0
         if dropped and scores:
@@ -93,19 +90,14 @@ class Trials:
             finished = self._study.tell(trial, state=TrialState.PRUNED)
         else:
             finished = self._study.tell(trial, mean)
-        self._keep(finished)
+        if self._mirror is not None:
+            became = "refused" if over_cap else "unfinished" if status == "racing" else status
+            self._mirror.keep(finished, Told(name, key, became, why, scores, flops))
 
     def _forget(self, trial: optuna.Trial) -> None:
         from optuna.trial import TrialState
 
         self._study.tell(trial, state=TrialState.FAIL)
-
-    def _keep(self, finished: optuna.trial.FrozenTrial) -> None:
-        if self._mirror is None:
-            return
-        known = {t.user_attrs.get("config") for t in self._mirror.get_trials(deepcopy=False)}
-        if finished.user_attrs["config"] not in known:
-            self._mirror.add_trial(finished)
 
 
 def _sampler(seed: int, chance: bool) -> Any:
@@ -120,28 +112,3 @@ def _sampler(seed: int, chance: bool) -> Any:
         return optuna.samplers.TPESampler(
             n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, seed=seed, constant_liar=True
         )
-
-
-def _mirror(storage: TrialStorage | None) -> optuna.Study | None:
-    if storage is None:
-        return None
-    import optuna
-
-    url, name, _ = storage
-    try:
-        place: Any = url if url.startswith("sqlite:") else _server(url)
-        return optuna.create_study(study_name=name, storage=place, direction="maximize", load_if_exists=True)
-    except Exception as error:  # whatever Optuna and the database under it make of a place that is not theirs
-        reason = str(error).splitlines()[0]
-        raise StudyError(
-            f"the study's trials {storage.shown} cannot be opened: {type(error).__name__}: {reason}; remove them (the "
-            "search does not need that file, or Optuna's tables), or give another study"
-        ) from error
-
-
-def _server(url: str) -> optuna.storages.RDBStorage:
-    """A storage that keeps no connection open between two uses, since a server has only so many."""
-    from optuna.storages import RDBStorage
-    from sqlalchemy.pool import NullPool
-
-    return RDBStorage(url, engine_kwargs={"poolclass": NullPool})

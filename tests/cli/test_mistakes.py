@@ -32,6 +32,8 @@ def replaced(old: str, new: str) -> tuple[str, ...]:
         (replaced("8 GFLOP", "8 gigas"), "a quantity such as"),
         (replaced("1 TFLOP", "1 KFLOP"), "`per_query <= search` must hold"),
         (replaced("8 GFLOP", "1 MFLOP"), "not even the cheapest config"),
+        ((*COMPILE, "--embedder", "bert"), "embedder: one of lexical, all-minilm-l6-v2 is needed, but got 'bert'"),
+        ((*COMPILE, "--embedder", "all-minilm-l6-v2"), "run `flopwise models pull all-minilm-l6-v2`"),
         (replaced("6", "0"), "--max-configs: at least 1"),
         (replaced("adder.fw", "dev.jsonl"), "exists and is no artifact"),
         (replaced("adder.fw", "dev.jsonl/adder.fw"), "dev.jsonl' is no folder"),

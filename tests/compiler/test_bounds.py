@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flopwise.compiler.passes.specialise import open_values, specialise
 from flopwise.errors import BudgetError
 from flopwise.ir.builder import Builder
-from flopwise.ir.choices import Categorical, DemoSet, Integer, Real
+from flopwise.ir.choices import Categorical, DemoSet, Instructions, Integer, Real
 from flopwise.ir.flops import FlatCost
 from flopwise.ir.nodes import Type
 from flopwise.ir.prompt import Message, Prompt, Ref, Slot, Text
@@ -50,6 +50,8 @@ def configs(draw: Any, program: type[Program]) -> dict[str, Any]:
                 config[var.name] = draw(st.sampled_from([low, (low + high) / 2, high]))
             case DemoSet():
                 config[var.name] = ()
+            case Instructions(texts):
+                config[var.name] = draw(st.sampled_from(texts))
     return config
 
 

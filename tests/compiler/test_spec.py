@@ -14,7 +14,7 @@ from flopwise.compiler.passes.specialise import open_values, specialise
 from flopwise.compiler.spec import verify
 from flopwise.compiler.stages import optimise
 from flopwise.errors import GraphError
-from flopwise.ir.choices import Categorical, Integer, Real, Var
+from flopwise.ir.choices import Categorical, Instructions, Integer, Real, Var
 from flopwise.ir.graph import Graph
 from flopwise.ir.nodes import Choice, Node, Op, Pack, Type, Waves
 from flopwise.ir.prompt import Message, Prompt, Ref, Text
@@ -176,7 +176,7 @@ def test_every_pass_keeps_every_config_legal(program: type[Program], data: st.Da
     graph, config = GRAPHS[program], {}
     while live := open_values(specialise(graph, config, POOL)):
         match live[0].domain:
-            case Categorical(labels):
+            case Categorical(labels) | Instructions(labels):
                 value: Any = data.draw(st.sampled_from(labels))
             case Integer(low, high):
                 value = data.draw(st.integers(low, high))

@@ -7,13 +7,20 @@ from typing import Any
 import pytest
 
 from flopwise.errors import ConfigError
-from flopwise.ir.choices import Categorical, DemoSet, Domain, Integer, Real, Var, config_key
+from flopwise.ir.choices import Categorical, DemoSet, Domain, Instructions, Integer, Real, Var, config_key
 
 GOOD: list[tuple[Domain, Any, Any]] = [
     (Categorical(("a", "b")), "b", "b"),
     (Integer(1, 8), 8, 8),
     (Real(0.0, 1.0), 1, 1.0),
     (DemoSet(2), ["x", "y"], ("x", "y")),
+    (Instructions(("Do it.", "Do.")), "Do.", "Do."),
+    (
+        Instructions(("Do it.",), 2),
+        "{{ x }} <|im_end|>\n\tüé家",
+        "{{ x }} <|im_end|>\n\tüé家",
+    ),  # data, whatever it says
+    (DemoSet(2), "knn:2", "knn:2"),
 ]
 BAD: list[tuple[Domain, Any]] = [
     (Categorical(("a", "b")), "c"),
@@ -26,6 +33,16 @@ BAD: list[tuple[Domain, Any]] = [
     (Real(0.0, 1.0), True),
     (DemoSet(2), ("x", "y", "z")),
     (DemoSet(2), ("x", "x")),
+    (Instructions(("Do it.",)), "Do."),
+    (Instructions(("Do it.",), 2), " \n"),
+    (Instructions(("Do it.",), 2), 3),
+    (Instructions(("Do it.",), 2), "x" * 10_000),
+    (Instructions(("Do it.",), 2), "a\0b"),
+    (Instructions(("Do it.",), 2), "a\ud800b"),
+    (Instructions(("Do it.",), 2), "\ue000SloT0\ue001"),
+    (DemoSet(2), "knn:3"),
+    (DemoSet(2), "knn:0"),
+    (DemoSet(2), "x"),
 ]
 
 

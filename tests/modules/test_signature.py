@@ -381,6 +381,7 @@ WORKED = {"q": "1?", "a": 1}
         (lambda: Predict("q -> a", temperature=float("nan")), "temperature"),
         (lambda: Predict("q -> a", temperature=real(0, 20)), "temperature"),
         (lambda: Predict("q -> a", temperature=instruction("x", "y")), "temperature"),
+        (lambda: Predict("q -> a", demos=instruction("x", "y")), "demos must be a list"),
         (lambda: Predict("q -> a", demos="none"), "demos must be a list"),
         (lambda: Predict("q -> a", demos=[3]), "a demo must be a mapping"),
         (

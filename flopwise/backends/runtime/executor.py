@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from ...ir.nodes import Execute, Generate, Host, Loop, Op, Score
+from ...ir.nodes import Execute, Generate, Host, Loop, Op, Retrieve, Score
 from ...ir.plan import Plan
 from ...ir.prompt import Ref
 from ...ir.record import Failure, Generation, Trace, Values
@@ -253,6 +253,12 @@ class Executable:
         result = await self._sandbox.run(program, attrs.schema.output_names, attrs.seconds)
         return executed(program, result.ok, result.values, result.error, attrs.schema)
 
+    async def _retrieve(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
+        from .retrieve import retrieve
+
+        attrs, held = cast(Retrieve, step.attrs), step.held(frame.again)
+        return await retrieve(frame.query, step.name, attrs, values, held, self.scheduler.meter)
+
     async def _host(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
         from .host import call_host
 
@@ -287,6 +293,7 @@ _EVALUATE: dict[str, Evaluate] = {
     Op.GENERATE.value: Executable._generate,
     Op.SCORE.value: Executable._score,
     Op.EXECUTE.value: Executable._execute,
+    Op.RETRIEVE.value: Executable._retrieve,
     Op.HOST.value: Executable._host,
     Op.LOOP.value: Executable._loop,
 }

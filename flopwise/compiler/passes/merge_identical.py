@@ -9,7 +9,7 @@ from ...ir.graph import Graph
 from ...ir.nodes import Attrs, Const, Generate, Host, Node, Op
 from ...ir.prompt import Ref
 
-_PURE = {Op.SCORE, Op.PARSE, Op.PACK, Op.GATHER, Op.REDUCE, Op.EXECUTE, Op.SELECT, Op.CONST}
+_PURE = {Op.SCORE, Op.PARSE, Op.PACK, Op.GATHER, Op.REDUCE, Op.EXECUTE, Op.RETRIEVE, Op.SELECT, Op.CONST}
 
 
 def merge_identical(graph: Graph) -> Graph:

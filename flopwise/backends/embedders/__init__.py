@@ -1,0 +1,1 @@
+"""What turns texts into vectors: the Embedder protocol, a lexical one that needs nothing, and a real model."""
