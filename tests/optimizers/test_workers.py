@@ -24,7 +24,7 @@ from tests.postgres_server import Server, wait_for
 from . import additions
 from .crew import Crew, crew, ended
 
-RACING = 100  # samples after which a coordinator is in the race, with more cells posted than it has claimed
+RACING = 180  # samples after which a coordinator is in the race, with more cells posted than it has claimed
 
 
 @pytest.fixture
