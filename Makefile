@@ -1,6 +1,6 @@
 # Everything a checkout needs. `make setup` once (any target does it too); what is done already costs a second.
 #
-#   make setup        .venv, the sandbox's package, weights for the tests
+#   make setup        .venv, packages of the system (the sandbox's, PostgreSQL), weights for the tests
 #   make test         every test: test-plain (ARGS= goes to its pytest), then test-sglang
 #   make test-sglang  those that start a real SGLang server on the CPU (ARGS= goes to pytest)
 #   make sglang-env   the environment they run in, 3 GB, built once (outside the tree, as weights are)
@@ -26,7 +26,7 @@ TEST_EMBEDDER := all-minilm-l6-v2
 DEMO_MODEL := qwen2.5-coder-1.5b-instruct
 CODE := flopwise tests benchmarks examples
 STAND_INS := flopwise/backends/engines/sglang/cpu
-EXTRAS := openvino,sglang,openai,pandas,dev,demo
+EXTRAS := openvino,sglang,openai,pandas,postgres,dev,demo
 BENCH_EXTRAS := openvino,bench,demo
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -42,6 +42,7 @@ setup: weights
 system:
 	@[ -n "$(PYTHON)" ] || { echo "setup: Python 3.11 or later is needed; install it, or name it: make PYTHON=..."; exit 1; }
 	@missing=; command -v bwrap >/dev/null || missing="bubblewrap"; \
+	  command -v initdb /usr/lib/postgresql/*/bin/initdb >/dev/null || missing="$$missing postgresql"; \
 	  [ -x $(VENV)/bin/python ] || $(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
 	  [ -z "$$missing" ] || $(call apt,$$missing)
 

@@ -33,6 +33,8 @@ HEAVY = (
     "jinja2",
     "pydantic",
     "rich",
+    "psycopg",
+    "sqlalchemy",
 )
 
 

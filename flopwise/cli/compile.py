@@ -18,6 +18,7 @@ _MORE = (
     "Stopped at any time, by Ctrl-C or a kill, the same command goes on where it was: every sample that was drawn is "
     "kept in the study."
 )
+_STUDY = "where the search is kept: a folder (OUTPUT.study), or postgresql://user@host/database?study=NAME for workers"
 _DATA = "labelled examples (.jsonl, .csv or .parquet)"
 
 
@@ -48,7 +49,7 @@ def add(commands: Commands) -> None:
     budget.add_argument("--search", metavar="FLOPS", help='most that the whole search may take, such as "1 PFLOP"')
     budget.add_argument("--max-configs", metavar="N", type=int, help="most configs tried (48)")
     parser.add_argument("-o", "--output", metavar="PATH", required=True, help="the artifact: a folder, or a .zip")
-    parser.add_argument("--study", metavar="FOLDER", help="where the search is kept (OUTPUT.study)")
+    parser.add_argument("--study", metavar="PLACE", help=_STUDY)
     embedders = "what tells how alike demonstrations are: lexical, or all-minilm-l6-v2 (lexical)"
     parser.add_argument("--embedder", metavar="NAME", default="lexical", help=embedders)
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of splits and proposals (0)")
@@ -68,14 +69,21 @@ def run(args: Namespace) -> int:
         try:
             pipeline = _compile(task, engine)
         except KeyboardInterrupt:
-            say(f"flopwise: stopped; what was drawn is kept in {study}, and the same command goes on from there")
+            say(f"flopwise: stopped; {_kept(study)}")
             return 130
         except EngineError:
-            say(f"flopwise: what was drawn is kept in {study}, and the same command goes on from there")
+            say(f"flopwise: {_kept(study)}")
             raise
         pipeline.save(output)
         _tell(pipeline, output)
     return 0
+
+
+def _kept(study: str) -> str:
+    """Where a search that was broken off goes on; of an address without its password."""
+    from ..optimizers.compile import place_of
+
+    return f"what was drawn is kept in {place_of(study)}, and the same command goes on from there"
 
 
 def _task(args: Namespace) -> dict[str, Any]:

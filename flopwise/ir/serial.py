@@ -85,6 +85,14 @@ def graph_from_json(data: dict[str, Any]) -> Graph:
         raise GraphError(f"not a graph of this version: {type(error).__name__}: {error}") from error
 
 
+def schema_from_json(data: dict[str, Any]) -> Schema:
+    """Read back what `to_json(schema)` made; raises as `graph_from_json` does."""
+    try:
+        return _schema(data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise GraphError(f"not a schema of this version: {type(error).__name__}: {error}") from error
+
+
 def _node(data: dict[str, Any]) -> Node:
     op = Op(data["op"])
     attrs = _attrs(op, data.get("attrs", {}))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from ..errors import StudyError
 
@@ -17,14 +18,98 @@ CREATE TABLE IF NOT EXISTS cells (
 );
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+COLUMNS = "split, config, example, score, flops, bound, failures, detail"
+
+
+class CellRow(NamedTuple):
+    """A cell as it is stored.
+
+    Attributes:
+        split: The set its example is of.
+        config: The config's key.
+        example: The example's id.
+        score: In [0, 1].
+        flops: What the pipeline took for this example, in FLOPs.
+        bound: The most it may have taken.
+        failures: How many of its nodes failed.
+        detail: The prediction and why nodes failed, as JSON values.
+    """
+
+    split: str
+    config: str
+    example: str
+    score: float
+    flops: float
+    bound: float
+    failures: int
+    detail: Any
+
+    def values(self) -> tuple[Any, ...]:
+        """What the columns take."""
+        return (*self[:-1], json.dumps(self.detail))
+
+
+class Database(Protocol):
+    """What statements go to: a SQLite file, or a session with PostgreSQL; both read the same statements."""
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows that a statement gives."""
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Execute a statement; how many rows it changed."""
+
+    def close(self) -> None:
+        """Let the database go."""
 
 
 class CellStore:
-    """Cells and a study's facts in SQLite; `path` None keeps them in memory.
+    """Cells and a study's facts.
+
+    Args:
+        place: A SQLite file, made where it does not exist; None keeps them in memory; or a database that has the
+            tables.
 
     Raises:
         StudyError: The file is no study of flopwise, or cannot be written.
     """
+
+    def __init__(self, place: Path | Database | None) -> None:
+        self.db: Database = _File(place) if place is None or isinstance(place, Path) else place
+
+    def get(self, split: str, config: str, example: str) -> tuple[float, float] | None:
+        """(score, FLOPs) of a cell, or None."""
+        sql = "SELECT score, flops FROM cells WHERE split=? AND config=? AND example=?"
+        rows = self.db.rows(sql, (split, config, example))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def put(self, row: CellRow) -> None:
+        """Store a cell; the first one stays."""
+        self.db.run(f"INSERT INTO cells ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING", row.values())
+
+    def details(self, split: str, config: str) -> dict[str, dict[str, Any]]:
+        """What is known of each cell of a config, by example id."""
+        sql = "SELECT example, score, flops, bound, failures, detail FROM cells WHERE split=? AND config=?"
+        names = ("score", "flops", "bound", "failures")
+        rows = self.db.rows(sql, (split, config))
+        return {r[0]: {**dict(zip(names, r[1:5], strict=True)), **json.loads(r[5])} for r in rows}
+
+    def fact(self, name: str) -> Any:
+        """A fact of the study, or None."""
+        rows = self.db.rows("SELECT value FROM facts WHERE name=?", (name,))
+        return json.loads(rows[0][0]) if rows else None
+
+    def set_fact(self, name: str, value: Any) -> None:
+        """Store a fact."""
+        sql = "INSERT INTO facts (name, value) VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        self.db.run(sql, (name, json.dumps(value)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()
+
+
+class _File:
+    """A SQLite file; see `Database`."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -35,49 +120,14 @@ class CellStore:
         except sqlite3.Error as error:
             raise StudyError(f"the study {path} cannot be opened: {error}; give another --study path") from error
 
-    def get(self, split: str, config: str, example: str) -> tuple[float, float] | None:
-        """(score, FLOPs) of a cell, or None."""
-        sql = "SELECT score, flops FROM cells WHERE split=? AND config=? AND example=?"
-        row = self._db.execute(sql, (split, config, example)).fetchone()
-        return (row[0], row[1]) if row else None
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._db.execute(sql, values).fetchall()
 
-    def put(
-        self,
-        split: str,
-        config: str,
-        example: str,
-        score: float,
-        flops: float,
-        bound: float,
-        failures: int,
-        detail: Any,
-    ) -> None:
-        """Store a cell; the first one stays."""
-        row = (split, config, example, score, flops, bound, failures, json.dumps(detail))
-        self._execute("INSERT OR IGNORE INTO cells VALUES (?,?,?,?,?,?,?,?)", row)
-
-    def details(self, split: str, config: str) -> dict[str, dict[str, Any]]:
-        """What is known of each cell of a config, by example id."""
-        sql = "SELECT example, score, flops, bound, failures, detail FROM cells WHERE split=? AND config=?"
-        names = ("score", "flops", "bound", "failures")
-        rows = self._db.execute(sql, (split, config))
-        return {r[0]: {**dict(zip(names, r[1:5], strict=True)), **json.loads(r[5])} for r in rows}
-
-    def fact(self, name: str) -> Any:
-        """A fact of the study, or None."""
-        row = self._db.execute("SELECT value FROM facts WHERE name=?", (name,)).fetchone()
-        return json.loads(row[0]) if row else None
-
-    def set_fact(self, name: str, value: Any) -> None:
-        """Store a fact."""
-        self._execute("INSERT OR REPLACE INTO facts VALUES (?,?)", (name, json.dumps(value)))
-
-    def _execute(self, sql: str, row: tuple[Any, ...]) -> None:
+    def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         try:
-            self._db.execute(sql, row)
+            return self._db.execute(sql, values).rowcount
         except sqlite3.Error as error:
             raise StudyError(f"the study {self.path} cannot be written: {error}; nothing before is lost") from error
 
     def close(self) -> None:
-        """Close the file."""
         self._db.close()

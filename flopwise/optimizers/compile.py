@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ..backends.engines.registry import engine as engine_of
+from ..backends.runtime.address import Address, is_address
 from ..errors import BudgetError, InputError, MetricError, StudyError
 from ..modules.base import Module
 from ..modules.program import Forward
@@ -61,7 +62,8 @@ def compile(
         train: Examples that demonstrations are made of, and that a model which proposes instructions is shown; taken
             out of dev where not given.
         holdout: Examples for the verdict; taken out of dev where not given.
-        study: Folder of the search: samples, cells, trials. The same call goes on from there after a kill.
+        study: Folder of the search: samples, cells, trials. The same call goes on from there after a kill. Or
+            "postgresql://user@host/database?study=NAME", where `flopwise worker` helps from any number of machines.
         seed: Seed of splits, proposals and the order of examples.
         limits: Most configs, and patience.
         caps: Most tokens of each input; 1.5 times the longest of the data where not given.
@@ -92,10 +94,9 @@ def compile(
     from .search import Search, Task
 
     _check(study, seed, progress)
-    folder = Path(study) if study is not None else None
     task = Task(
-        program, dev, train, holdout, _metric(metric), check_budget(budget), folder, seed, _limits(limits), caps,
-        allow_impure, objectives, embedder,
+        program, dev, train, holdout, _metric(metric), check_budget(budget), place_of(study), seed, _limits(limits),
+        caps, allow_impure, objectives, embedder,
     )  # fmt: skip
     target = engine_of(engine)
     with shown(progress) as show, closing(Search(task, target, show)) as search:
@@ -104,11 +105,18 @@ def compile(
 
 def _check(study: object, seed: object, progress: object) -> None:
     if study is not None and not isinstance(study, (str, Path)):
-        raise StudyError(f"study: the path of a folder is needed, but got {study!r:.80}")
+        raise StudyError(f"study: the path of a folder or a PostgreSQL address is needed, but got {study!r:.80}")
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise InputError(f"seed: a whole number is needed, but got {seed!r:.80}")
     if not isinstance(progress, bool) and not callable(progress):
         raise InputError(f"progress: True, False or a function of `Progress` is needed, but got {progress!r:.80}")
+
+
+def place_of(study: str | Path | None) -> Path | Address | None:
+    """Where a study is kept: a folder, or an address of PostgreSQL."""
+    if isinstance(study, str) and is_address(study):
+        return Address.parse(study)
+    return Path(study) if study is not None else None
 
 
 def _metric(metric: Metric | str) -> Metric:

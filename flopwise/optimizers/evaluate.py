@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..backends.runtime.executor import Executable, Run, gather_all
 from ..backends.runtime.sandbox import Sandbox
@@ -19,11 +19,14 @@ from ..ir.record import Failure
 from ..ir.schemas import Schema
 from ..ir.types import jsonable
 from ..modules.records import make_record, with_inputs
-from .cells import CellStore
+from .cells import CellRow, CellStore
 from .data import Example
 from .metrics import Metric
 from .objectives import Objectives, means, measured, prefers
 from .scoring import score
+
+if TYPE_CHECKING:
+    from .board import Board
 
 
 @dataclass(eq=False)
@@ -62,12 +65,13 @@ class Evaluator:
         result: Class of its records, for metrics that look at them.
         allow_impure: True where impure host functions may run.
         concurrency: Queries under way at once.
+        board: Where cells are posted for the workers of a shared study; this process alone runs them without.
         objectives: What is measured beside the metric, of predictions that did not fail.
     """
 
     def __init__(
         self, scheduler: Scheduler, store: CellStore, metric: Metric, schema: Schema, result: Any,
-        allow_impure: bool, concurrency: int, objectives: Objectives | None = None,
+        allow_impure: bool, concurrency: int, board: Board | None = None, objectives: Objectives | None = None,
     ) -> None:  # fmt: skip
         self.scheduler = scheduler
         self.store = store
@@ -75,6 +79,7 @@ class Evaluator:
         self.schema = schema
         self.result = result
         self.allow_impure = allow_impure
+        self.board = board
         self.objectives = objectives or {}
         self.sandbox: Sandbox | None = None
         self._gate = asyncio.Semaphore(concurrency)
@@ -90,6 +95,8 @@ class Evaluator:
 
     async def cells(self, entrant: Entrant, split: str, examples: Sequence[Example]) -> list[tuple[float, float]]:
         """(score, FLOPs) of a config on each example, side by side; each is stored as it ends."""
+        if self.board is not None:
+            return await self.board.cells(entrant, split, examples)
         found = await gather_all([self._cell(entrant, split, e) for e in examples])
         return [(float(s), float(f)) for s, f in found]
 
@@ -97,6 +104,12 @@ class Evaluator:
         known = self.store.get(split, entrant.key, example.id)
         if known is not None:
             return known
+        row = await self.run(entrant, split, example)
+        self.store.put(row)
+        return row.score, row.flops
+
+    async def run(self, entrant: Entrant, split: str, example: Example) -> CellRow:
+        """Run and score one cell, without storing it."""
         async with self._gate:
             run = await self.executable(entrant).run(example.inputs(self.schema))
         made = self._made(example, run)
@@ -106,11 +119,9 @@ class Evaluator:
         detail = {"prediction": self._shown(run), "failures": notes, "failed": failed}
         if self.objectives and not isinstance(made, Failure):
             detail["objectives"] = await measured(self.objectives, example, made)
-        failures = len(run.trace.failures)
-        self.store.put(
-            split, entrant.key, example.id, value, run.trace.flops, run.trace.bound, failures, detail
-        )  # fmt: skip
-        return value, run.trace.flops
+        return CellRow(
+            split, entrant.key, example.id, value, run.trace.flops, run.trace.bound, len(run.trace.failures), detail
+        )
 
     def means(self, key: str, examples: Sequence[Example]) -> dict[str, float | None]:
         """The mean of each objective over a config's cells on these dev examples, which it has met."""

@@ -19,6 +19,7 @@ _STAGES = {
     "race": "racing configs",
     "holdout": "meeting the holdout",
     "done": "done",
+    "helping": "running cells for the process that leads",
 }
 
 

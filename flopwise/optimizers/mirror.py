@@ -5,8 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import StudyError
 
@@ -14,8 +13,22 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial, TrialState
 
-SCORES = "flopwise"  # every trial by its mean score; what left the race early is pruned, what was refused has failed
-FRONT = "flopwise-front"  # those that saw all of dev, by score and FLOPs per query: for Pareto plots
+Way = Literal["maximize", "minimize"]
+
+
+class TrialStorage(NamedTuple):
+    """Where Optuna's own tools find the trials.
+
+    Attributes:
+        url: The storage, as Optuna takes it.
+        study: Name of the study of every trial by its mean score: what left the race early is pruned, what was refused
+            has failed. With "-front" it is that of those that saw all of dev, by score and FLOPs per query.
+        shown: What it is called in messages; a URL may hold a password.
+    """
+
+    url: str
+    study: str
+    shown: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +62,27 @@ class Mirror:
     """Keeps finished trials in an Optuna storage, each once.
 
     Args:
-        storage: The SQLite file.
+        storage: Where.
 
     Raises:
-        StudyError: The file cannot be opened, or is no Optuna storage.
+        StudyError: It cannot be opened, or is no Optuna storage.
     """
 
-    def __init__(self, storage: Path) -> None:
+    def __init__(self, storage: TrialStorage) -> None:
         try:
-            self._scores = _study(storage, SCORES, {"score": "maximize"})
-            self._front = _study(storage, FRONT, {"score": "maximize", "FLOPs per query": "minimize"})
+            place = _place(storage.url)
+            self._scores = _study(place, storage.study, {"score": "maximize"})
+            both: dict[str, Way] = {"score": "maximize", "FLOPs per query": "minimize"}
+            self._front = _study(place, f"{storage.study}-front", both)
             self._known = {
                 study.study_name: {t.user_attrs.get("config") for t in study.get_trials(deepcopy=False)}
                 for study in (self._scores, self._front)
             }
-        except Exception as error:  # whatever Optuna and the database under it make of a file that is not theirs
+        except Exception as error:  # whatever Optuna and the database under it make of a place that is not theirs
             reason = str(error).splitlines()[0]
             raise StudyError(
-                f"the study's trials {storage} cannot be opened: {type(error).__name__}: {reason}; "
-                "remove that file, which the search does not need, or give another study path"
+                f"the study's trials {storage.shown} cannot be opened: {type(error).__name__}: {reason}; remove them "
+                "(the search does not need that file, or Optuna's tables), or give another study"
             ) from error
 
     def keep(self, trial: FrozenTrial, told: Told) -> None:
@@ -103,11 +118,21 @@ def _state(told: Told) -> TrialState:
     return TrialState.COMPLETE if told.status == "done" else TrialState.PRUNED
 
 
-def _study(storage: Path, name: str, directions: dict[str, Literal["maximize", "minimize"]]) -> optuna.Study:
+def _place(url: str) -> Any:
+    """What Optuna opens: of a server a storage that keeps no connection between two uses; it has only so many."""
+    if url.startswith("sqlite:"):
+        return url
+    from optuna.storages import RDBStorage
+    from sqlalchemy.pool import NullPool
+
+    return RDBStorage(url, engine_kwargs={"poolclass": NullPool})
+
+
+def _study(place: Any, name: str, directions: dict[str, Way]) -> optuna.Study:
     import optuna
 
     study = optuna.create_study(
-        study_name=name, storage=f"sqlite:///{storage}", directions=list(directions.values()), load_if_exists=True
+        study_name=name, storage=place, directions=list(directions.values()), load_if_exists=True
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -21,7 +21,8 @@ class Progress:
     """The state of a search.
 
     Attributes:
-        stage: What it is doing: "demos", "instructions", "race", "holdout" or "done".
+        stage: What it is doing: "demos", "instructions", "race", "holdout" or "done"; "helping" while another process
+            leads.
         configs: Configs tried so far.
         running: What runs now, for people.
         best: Score of the best config so far on dev, with its interval; None before the first.

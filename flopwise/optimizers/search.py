@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.embedders.lexical import LexicalEmbedder
 from ..backends.embedders.registry import embedder
+from ..backends.runtime.address import Address
 from ..backends.runtime.meter import Meter
 from ..backends.runtime.scheduler import Scheduler
 from ..compiler.demos import demos_in
@@ -30,6 +31,7 @@ from .bootstrap import BUDGET_SHARE, Bootstrap
 from .budget import Budget
 from .caps import caps_of
 from .data import data_hash, load
+from .declared import declared
 from .demos import DemoPool
 from .evaluate import Entrant, Evaluator
 from .instructions import Proposer
@@ -43,7 +45,7 @@ from .scoring import bound, metric_identity
 from .space import Space
 from .splits import split
 from .stats import interval
-from .study import Study
+from .study import open_study
 from .trials import Trials
 from .weights import fitted, to_fit
 
@@ -65,7 +67,7 @@ class Task:
     holdout: Any
     metric: Metric
     budget: Budget
-    study: Path | None
+    study: Path | Address | None
     seed: int
     limits: Limits
     caps: dict[str, int] | None
@@ -87,7 +89,7 @@ class Search:
         self.task = task
         self.engine = engine
         self.show = show
-        self._now = ("demos", "")
+        self._now = ("helping", "cells for the process that leads")
         self.embedder = embedder(task.embedder)
         self.graph = trace(task.program)
         self.schema = self.graph.schema
@@ -99,13 +101,14 @@ class Search:
         self.dev = [self.splits.dev[i] for i in permutation(len(self.splits.dev), task.seed)]
         self.meter = Meter(engine.model.cost, task.budget.search)
         self._check_cheapest()
-        self.study = Study(task.study, self._identity(), self.meter)
+        self.study = open_study(task.study, self._identity(), self.meter)
+        self.meter = self.study.meter
         self.scheduler = Scheduler(engine, self.meter, self.study.bank)
         self.pool = DemoPool()
         self.result = result_class(task.program, self.schema)
         self.evaluator = Evaluator(
             self.scheduler, self.study.store, self.metric, self.schema, self.result, task.allow_impure,
-            concurrency=4 * engine.capabilities.in_flight, objectives=self.objectives,
+            concurrency=4 * engine.capabilities.in_flight, board=self.study.board, objectives=self.objectives,
         )  # fmt: skip
         self.proposer = Proposer(
             self.graph, self.evaluator, self.splits.train, self.study.store, task.budget.search
@@ -116,23 +119,28 @@ class Search:
         """Make demos, propose instructions, race on dev, give the verdict on the holdout, and bind the winner."""
         ticking = asyncio.ensure_future(self._tick())
         try:
-            self._notify("demos", "running presets on train")
-            self.pool = await self._bootstrap()
-            await self._propose()
-            self.race = self._make_race()
-            await self.race.run()
-            winner = self._winner(self.race)
-            winner = await self._fit_weights(winner)
-            self._notify("holdout", "the winner and the baseline meet the holdout")
-            verdict = await self._verdict(winner)
-            report = build_report(self, self.race, winner, verdict)
-            self._notify("done", f"holdout {verdict.winner}")
-            return self._pipeline(winner, report)
+            async with self.study.at_work(self.evaluator, lambda: declared(self)):
+                return await self._run()
         finally:
             ticking.cancel()
+            await asyncio.gather(ticking, return_exceptions=True)
             await self.scheduler.drain()
             self.study.save()
             self.study.bank.flush()
+
+    async def _run(self) -> Pipeline[Any, Any]:
+        self._notify("demos", "running presets on train")
+        self.pool = await self._bootstrap()
+        await self._propose()
+        self.race = self._make_race()
+        await self.race.run()
+        winner = self._winner(self.race)
+        winner = await self._fit_weights(winner)
+        self._notify("holdout", "the winner and the baseline meet the holdout")
+        verdict = await self._verdict(winner)
+        report = build_report(self, self.race, winner, verdict)
+        self._notify("done", f"holdout {verdict.winner}")
+        return self._pipeline(winner, report)
 
     def close(self) -> None:
         """Close the study's files and the sandbox."""
@@ -211,7 +219,7 @@ class Search:
 
     def _make_race(self) -> Race:
         space = Space(self.graph, self.pool.selections, self.proposer.texts)
-        trials = Trials(space, self.task.seed, self.study.trials_file)
+        trials = Trials(space, self.task.seed, self.study.trials_storage)
         return Race(
             space, trials, self.evaluator, self.dev, self._entrant, self.study.spent_at, self._left, self.task.limits,
             lambda running: self._notify("race", running), self._reflect,

@@ -1,17 +1,36 @@
-"""A study: the folder of a search, with its samples, its cells, its trials, and what it has spent."""
+"""A study: the place of a search, with its samples, its cells, its trials, and what it has spent."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from ..backends.runtime.address import Address
 from ..backends.runtime.bank import SampleBank
 from ..backends.runtime.meter import Meter
 from ..errors import StudyError
 from .cells import CellStore
+from .mirror import TrialStorage
 from .progress import Clock
+
+if TYPE_CHECKING:
+    from .evaluate import Evaluator
+    from .shared_study import SharedStudy
+
+_SHOWN = 80  # letters of a value that an error quotes
+Declare = Callable[[], Mapping[str, Any]]
+
+
+def open_study(place: Path | Address | None, identity: Mapping[str, Any], meter: Meter) -> Study | SharedStudy:
+    """The study of a folder, of a database, or of this process's memory; raises as `Study` does."""
+    if isinstance(place, Address):
+        from .shared_study import SharedStudy
+
+        return SharedStudy(place, identity, meter)
+    return Study(place, identity, meter)
 
 
 class Study:
@@ -27,6 +46,8 @@ class Study:
     Raises:
         StudyError: The folder cannot be made or read, or holds a study of something else.
     """
+
+    board = None  # nobody else runs its cells
 
     def __init__(self, folder: Path | None, identity: Mapping[str, Any], meter: Meter) -> None:
         self.folder = folder
@@ -52,26 +73,22 @@ class Study:
         self.save()
 
     def _claim(self, identity: Mapping[str, Any]) -> None:
-        known = self.store.fact("identity")
-        if known is not None and known != dict(identity):
-            differs = [
-                f"{name}: was {_short(known.get(name))}, is {_short(value)}"
-                for name, value in identity.items()
-                if known.get(name) != value
-            ]
-            raise StudyError(
-                f"the study at {self.folder} belongs to another search ({'; '.join(differs)}); "
-                "give another study path, or remove this one"
-            )
+        check_identity(self.store.fact("identity"), identity, f"at {self.folder}")
         self.store.set_fact("identity", dict(identity))
         spent = self.store.fact("meter")
         if spent is not None:
             self.meter.restore(spent)
 
     @property
-    def trials_file(self) -> Path | None:
-        """The Optuna storage."""
-        return self.folder / "optuna.db" if self.folder else None
+    def trials_storage(self) -> TrialStorage | None:
+        """Where Optuna keeps the trials."""
+        file = self.folder / "optuna.db" if self.folder else None
+        return TrialStorage(f"sqlite:///{file}", "flopwise", str(file)) if file else None
+
+    @asynccontextmanager
+    async def at_work(self, evaluator: Evaluator, declare: Declare) -> AsyncIterator[None]:
+        """Around a search: this process is the only one."""
+        yield
 
     def spent_at(self, moment: int) -> float:
         """FLOPs spent at a numbered decision; a search that goes on reads what it was the first time."""
@@ -103,6 +120,21 @@ class Study:
             self._lock = None
 
 
+def check_identity(known: Mapping[str, Any] | None, identity: Mapping[str, Any], place: str) -> None:
+    """Refuse, by a StudyError that names each difference, a study of something else; None is a new one."""
+    if known is None or known == dict(identity):
+        return
+    was, now = _flat(known), _flat(identity)
+    differs = [
+        f"{name}: was {_short(was.get(name), value)}, is {_short(value, was.get(name))}"
+        for name, value in now.items()
+        if was.get(name) != value
+    ]
+    raise StudyError(
+        f"the study {place} belongs to another search ({'; '.join(differs)}); give another study, or remove this one"
+    )
+
+
 def _locked(folder: Path) -> IO[str]:
     """Hold a study for this process: two searches on one would spend its budget twice. Ends with the process."""
     import fcntl
@@ -115,7 +147,8 @@ def _locked(folder: Path) -> IO[str]:
         holder = file.read().strip() or "unknown"
         file.close()
         raise StudyError(
-            f"the study {folder} is in use by another process (pid {holder}); wait for it, or give another study path"
+            f"the study {folder} is in use by another process (pid {holder}); wait for it, give another study path, or "
+            "keep the study in PostgreSQL, where many processes work at one"
         ) from None
     file.truncate(0)
     file.write(str(os.getpid()))
@@ -123,6 +156,21 @@ def _locked(folder: Path) -> IO[str]:
     return file
 
 
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by name, those of a mapping inside by `outer.inner`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = {f"{name}.{k}": v for k, v in value.items()} if isinstance(value, Mapping) else {name: value}
+        flat.update(inner)
+    return flat
+
+
+def _short(value: Any, other: Any) -> str:
+    """A value in at most 80 letters, from near where it differs from another."""
+    text, beside = (" ".join(str(v).split()) for v in (value, other))
+    if len(text) <= _SHOWN:
+        return text
+    same = next((i for i, (a, b) in enumerate(zip(text, beside, strict=False)) if a != b), 0)
+    start = max(same - _SHOWN // 4, 0)
+    part = text[start : start + _SHOWN]
+    return f"{'...' if start else ''}{part}{'...' if start + _SHOWN < len(text) else ''}"

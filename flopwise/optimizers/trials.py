@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..ir.choices import ChoiceValue, Config, config_key
-from .mirror import Mirror, Told
+from .mirror import Mirror, Told, TrialStorage
 from .space import Space
 
 if TYPE_CHECKING:
@@ -27,16 +26,16 @@ class Trials:
     Args:
         space: The space.
         seed: Seed of all proposals.
-        storage: File of the Optuna storage; None keeps it in memory only.
+        storage: The Optuna storage; None keeps them in memory only.
 
     Attributes:
         open: Trials that have been asked for and not been told of, by config.
 
     Raises:
-        StudyError: The file cannot be opened, or is no Optuna storage.
+        StudyError: It cannot be opened, or is no Optuna storage.
     """
 
-    def __init__(self, space: Space, seed: int, storage: Path | None) -> None:
+    def __init__(self, space: Space, seed: int, storage: TrialStorage | None) -> None:
         import optuna
 
         optuna.logging.set_verbosity(logging.WARNING)

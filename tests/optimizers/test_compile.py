@@ -357,5 +357,5 @@ def test_the_commonest_reason_of_failures_stands_in_the_report_and_its_table() -
 def test_trials_that_are_no_trials_are_told(tmp_path: Path) -> None:
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "optuna.db").write_bytes(b"not a database, " * 64)
-    with pytest.raises(fw.StudyError, match=r"optuna.db cannot be opened: .*remove that file"):
+    with pytest.raises(fw.StudyError, match=r"optuna.db cannot be opened: .*remove them"):
         additions.search(tmp_path / "study", additions.engine())

@@ -14,19 +14,8 @@ from pathlib import Path
 from types import TracebackType
 
 from ...ir.request import Sample, Usage
-from . import database
-from .owners import is_alive
-from .rows import (
-    CLEAR,
-    SCORE,
-    SELECT_FLOPS,
-    SELECT_SAMPLES,
-    SELECT_SCORE,
-    StoredSample,
-    StoredScore,
-    read_sample,
-    read_score,
-)
+from .bank_store import BankStore, FileStore
+from .rows import SCORE, StoredSample, StoredScore, read_sample, read_score
 from .writer import GroupWriter
 
 _RECENT = 8192  # rows kept in memory
@@ -41,7 +30,8 @@ class SampleBank:
     after `close`.
 
     Args:
-        path: The file, made where it does not exist; None for a bank that keeps nothing.
+        place: The file, made where it does not exist; None for a bank that keeps nothing. A study that many workers
+            share gives a store of its own.
         study: Whose reservations these are: another study's orphans are left to it.
 
     Raises:
@@ -49,14 +39,14 @@ class SampleBank:
             good, or its disk is full.
     """
 
-    def __init__(self, path: str | Path | None, study: str = "") -> None:
+    def __init__(self, place: str | Path | BankStore | None, study: str = "") -> None:
         self.study = study
         self._recent: OrderedDict[tuple[bytes, int], StoredSample | StoredScore] = OrderedDict()
-        self._lock = threading.Lock()  # around `_recent` and the reading connection
+        self._lock = threading.Lock()  # around `_recent` and reading
         self._writer: GroupWriter | None = None
-        if path is not None:
-            self._writer = GroupWriter(Path(path))
-            self._reader = database.connect(Path(path))
+        if place is not None:
+            self.store: BankStore = FileStore(Path(place)) if isinstance(place, (str, Path)) else place
+            self._writer = GroupWriter(self.store)
 
     @property
     def enabled(self) -> bool:
@@ -72,9 +62,7 @@ class SampleBank:
         with self._lock:
             found = [self._remembered(key, index) for index in range(start, start + n)]
             if self._writer is not None and None in found:
-                with database.explained(self._writer.path):
-                    rows = self._reader.execute(SELECT_SAMPLES, (key, start, start + n)).fetchall()
-                for index, row in map(read_sample, rows):
+                for index, row in map(read_sample, self.store.samples(key, start, start + n)):
                     found[index - start] = row
                     self._remember(key, index, row)
         return [row if isinstance(row, StoredSample) else None for row in found]
@@ -84,8 +72,7 @@ class SampleBank:
         with self._lock:
             found = self._remembered(key, SCORE)
             if found is None and self._writer is not None:
-                with database.explained(self._writer.path):
-                    row = self._reader.execute(SELECT_SCORE, (key,)).fetchone()
+                row = self.store.score(key)
                 if row is not None:
                     found = read_score(row)
                     self._remember(key, SCORE, found)
@@ -126,7 +113,7 @@ class SampleBank:
     def reserve_all(self, requests: Sequence[tuple[bytes, Sequence[int], float]]) -> None:
         """`reserve` for several requests in one commit."""
         if self._writer is not None:
-            name = self._writer.owner.name
+            name = self.store.owner
             self._writer.commit(
                 [(key, i, name, self.study, flops / len(at)) for key, at, flops in requests for i in at]
             )
@@ -134,33 +121,26 @@ class SampleBank:
     def release(self, key: bytes, indices: Iterable[int]) -> None:
         """Clear reservations of requests that failed, or that the meter was charged for at once."""
         if self._writer is not None:
-            name = self._writer.owner.name
+            name = self.store.owner
             self._writer.commit(cleared=[(key, i, name) for i in indices])
 
     def orphans(self) -> list[Orphan]:
         """(key, index, FLOPs) of what this study had in flight in processes that have died since."""
         if self._writer is None:
             return []
-        with self._writer.lock, database.explained(self._writer.path):
-            return [(key, index, flops) for key, index, _, flops in _orphans(self._writer, self.study)]
+        return [(key, index, flops) for key, index, _, flops in self.store.orphans(self.study)]
 
     def charge_orphans(self) -> float:
         """FLOPs of all orphans, which leave the bank with this call: nobody is told of them again."""
-        if self._writer is None:
-            return 0.0
-        writer = self._writer
-        with writer.lock, database.explained(writer.path), database.transaction(writer.connection) as connection:
-            rows = _orphans(writer, self.study)
-            connection.executemany(CLEAR, [row[:3] for row in rows])
-        return sum(row[3] for row in rows)
+        return 0.0 if self._writer is None else self.store.charge_orphans(self.study)
 
     def drawn(self) -> float:
         """FLOPs of everything stored, what is waiting included: what a search that was killed had at least spent."""
         if self._writer is None:
             return 0.0
         self.flush()
-        with self._lock, database.explained(self._writer.path):
-            return float(self._reader.execute(SELECT_FLOPS).fetchone()[0])
+        with self._lock:
+            return self.store.drawn()
 
     def flush(self) -> None:
         """Write what is waiting; on disk when this returns."""
@@ -171,7 +151,6 @@ class SampleBank:
         """Write what is waiting and let the file go. May be called twice."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            self._reader.close()
             writer.close()
 
     def __enter__(self) -> SampleBank:
@@ -179,11 +158,3 @@ class SampleBank:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-
-def _orphans(writer: GroupWriter, study: str) -> list[tuple[bytes, int, str, float]]:
-    select = "SELECT key, idx, owner, flops FROM reservations WHERE study = ? ORDER BY key, idx"
-    rows = writer.connection.execute(select, (study,)).fetchall()
-    owners = {row[2] for row in rows} - {writer.owner.name}
-    dead = {owner for owner in owners if not is_alive(writer.path, owner)}
-    return [row for row in rows if row[2] in dead]

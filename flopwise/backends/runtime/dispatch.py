@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
-from ...errors import EngineError, EngineUnavailable, StudyError
+from ...errors import BudgetError, EngineError, EngineUnavailable, StudyError
 from ...ir.request import ScoreRequest
 from ..engines._base import Engine
 from .accounts import Answer
@@ -23,6 +23,8 @@ from .warming import MOST_WAITS, Warming
 
 if TYPE_CHECKING:
     from .bank import SampleBank  # SQLite comes with it
+
+_OTHERS_S = 0.1  # seconds between two looks at what other workers still hold of a budget that does not cover a job
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Dispatcher:
         self.tasks: set[asyncio.Task[None]] = set()
         self.busy = 0  # sequences under way
         self._here: Job | None = None  # under way within its caller's task
+        self._asks_again = False  # waits for what other workers hold of the budget
         self._warming = Warming(self.tree, policy.least)
         self._heap: list[tuple[int, bytes, int, Job]] = []
         self._tie = count()
@@ -152,6 +155,7 @@ class Dispatcher:
         self.room.taken = 0
         self.busy = 0
         self._here = None
+        self._asks_again = False
 
     def _push(self, job: Job) -> None:
         heapq.heappush(self._heap, (job.age, job.packed, next(self._tie), job))
@@ -177,7 +181,7 @@ class Dispatcher:
                 if self.busy and not self.room.admits(job):
                     break
                 error = self.ledger.hold(job)
-                if error is not None and self.busy and self.ledger.may_fit_later(job):
+                if isinstance(error, BudgetError) and self._may_wait(job):
                     break  # what is under way will cost less than is held for it
             heapq.heappop(self._heap)
             if error is not None or not wanted:
@@ -188,6 +192,19 @@ class Dispatcher:
             self._warming.sent(job)
             picked.append(job)
         return picked
+
+    def _may_wait(self, job: Job) -> bool:
+        """True where a job that the budget does not cover yet may be covered once others have ended, here or not."""
+        if not self.ledger.may_fit_later(job):
+            return False
+        if not self.busy and self.ledger.meter.shared and not self._asks_again:
+            self._asks_again = True
+            asyncio.get_running_loop().call_later(_OTHERS_S, self._ask_again)
+        return self.busy > 0 or self._asks_again
+
+    def _ask_again(self) -> None:
+        self._asks_again = False
+        self.dispatch()
 
     def _hold_back(self, job: Job) -> bool:
         """Take the first of the queue off it where a prefix should be computed before it after all."""

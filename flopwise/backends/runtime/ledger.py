@@ -7,7 +7,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from ...errors import BudgetError, StudyError
+from ...errors import BudgetError, FlopwiseError, StudyError
 from ...ir.request import GenerateRequest
 from .accounts import Account, Answer, settle
 from .jobs import Job, Row, Warm
@@ -40,12 +40,12 @@ class Ledger:
         most = (request.decoding.max_tokens,) * request.n if isinstance(request, GenerateRequest) else ()
         return self.meter.price(len(job.packed) // TOKEN, cached, most)
 
-    def hold(self, job: Job) -> BudgetError | None:
-        """Hold a job's bound; return the error where the cap does not cover it."""
+    def hold(self, job: Job) -> FlopwiseError | None:
+        """Hold a job's bound; return the error where the cap does not cover it, or cannot be asked."""
         bound = self.bound(job)
         try:
             self.meter.hold(bound)
-        except BudgetError as error:
+        except (BudgetError, StudyError) as error:
             return error
         job.held = bound
         return None
@@ -64,7 +64,7 @@ class Ledger:
         account = settle(self.meter, job, reply, self._reports)
         if isinstance(job, Warm):
             if job.payer is None:
-                self.meter.cold += account.flops
+                self.meter.count_cold(account.flops)
             else:
                 job.payer.extra += account.flops
         if self.bank is not None:

@@ -56,6 +56,11 @@ class Meter:
         """FLOPs of one request by the cost model; 0 without one."""
         return 0.0 if self.cost is None else self.cost.request(prompt, cached, completions)
 
+    @property
+    def shared(self) -> bool:
+        """True while others hold some of the same cap; see `SharedMeter`."""
+        return False
+
     def affords(self, flops: float) -> bool:
         """True where `flops` would fit beside what is spent, if nothing were held."""
         return self.cap is None or self.spent + flops <= self.cap
@@ -67,12 +72,15 @@ class Meter:
             BudgetError: The cap does not cover it beside what is spent and held. Nothing is held then.
         """
         if self.cap is not None and self.spent + self.held + flops > self.cap:
-            cap, spent, held = (format_flops(x) for x in (self.cap, self.spent, self.held))
-            raise BudgetError(
-                f"the budget of {cap} does not cover another request: {spent} spent, {held} held for requests under"
-                f" way, {format_flops(flops)} asked; raise the budget, or take the best result so far"
-            )
+            raise self._refusal(flops)
         self.held += flops
+
+    def _refusal(self, flops: float) -> BudgetError:
+        cap, spent, held = (format_flops(x) for x in (self.cap or 0.0, self.spent, self.held))
+        return BudgetError(
+            f"the budget of {cap} does not cover another request: {spent} spent, {held} held for requests under"
+            f" way, {format_flops(flops)} asked; raise the budget, or take the best result so far"
+        )
 
     def settle(self, held: float, actual: float, usage: Usage) -> None:
         """Replace what was held for a request by what it cost."""
@@ -91,6 +99,10 @@ class Meter:
     def charge(self, flops: float) -> None:
         """Count FLOPs that are gone whatever the cap says: what a killed run had in flight, embeddings."""
         self.spent += flops
+
+    def count_cold(self, flops: float) -> None:
+        """Note that FLOPs which are settled warmed a prefix that several prompts share."""
+        self.cold += flops
 
     def snapshot(self) -> dict[str, float]:
         """The totals as plain numbers, `held` included for people; `restore` reads all but that one."""

@@ -11,19 +11,26 @@ from ...ir.request import Sample, Usage, pack
 
 SCORE = -1  # the index under which a score is kept in memory; its reservation has index 0
 
-RESERVE = "INSERT OR REPLACE INTO reservations (key, idx, owner, study, flops) VALUES (?, ?, ?, ?, ?)"
+# These statements read the same in SQLite and in PostgreSQL.
+RESERVE = (
+    "INSERT INTO reservations (key, idx, owner, study, flops) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (key, idx, owner) DO UPDATE SET study = excluded.study, flops = excluded.flops"
+)
 CLEAR = "DELETE FROM reservations WHERE key = ? AND idx = ? AND owner = ?"
 SELECT_SAMPLES = (
     "SELECT idx, text, ids, finish, tokens, flops, prompt, cached FROM samples WHERE key = ? AND idx >= ? AND idx < ?"
 )
 SELECT_SCORE = "SELECT probabilities, flops, prompt, cached FROM scores WHERE key = ?"
-SELECT_FLOPS = "SELECT (SELECT total(flops) FROM samples) + (SELECT total(flops) FROM scores)"
+SELECT_FLOPS = "SELECT (SELECT coalesce(sum(flops), 0.0) FROM samples) + (SELECT coalesce(sum(flops), 0.0) FROM scores)"
+SELECT_RESERVED = "SELECT key, idx, owner, flops FROM reservations WHERE study = ? ORDER BY key, idx"
 # Where two processes drew the same sample, the first stays.
 _PUT_SAMPLE = (
-    "INSERT OR IGNORE INTO samples (key, idx, text, ids, finish, tokens, flops, prompt, cached)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO samples (key, idx, text, ids, finish, tokens, flops, prompt, cached)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
-_PUT_SCORE = "INSERT OR IGNORE INTO scores (key, probabilities, flops, prompt, cached) VALUES (?, ?, ?, ?, ?)"
+_PUT_SCORE = (
+    "INSERT INTO scores (key, probabilities, flops, prompt, cached) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,40 +1,32 @@
-"""Group commit: rows gather in memory and reach the sample bank's file together."""
+"""Group commit: rows gather in memory and reach the sample bank's store together."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 from ...errors import StudyError
-from . import database
-from .owners import Owner
-from .rows import CLEAR, RESERVE, StoredSample, StoredScore, insert_of
+from .bank_store import BankStore, Cleared, Reservation
+from .rows import StoredSample, StoredScore
 
 _LINGER_S = 0.05  # how long a row may wait for others before it is written
 _MOST_WAITING = 1024  # rows in memory before whoever adds one writes them
 
-Reservation = tuple[bytes, int, str, str, float]
-Cleared = tuple[bytes, int, str]
-
 
 class GroupWriter:
-    """The one writing connection of a process, and a thread that writes what nobody else has.
+    """The one writer of a process, and a thread that writes what nobody else has.
 
     Args:
-        path: The bank's file.
+        store: Where it writes.
 
     Raises:
-        StudyError: From any method: what SQLite raised, in this call or in the thread before it.
+        StudyError: From any method: what the store raised, in this call or in the thread before it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.connection = database.connect(path)
-        self.owner = Owner(path)
-        self.lock = threading.Lock()  # around every use of the connection
+    def __init__(self, store: BankStore) -> None:
+        self.store = store
         self._waiting: dict[tuple[bytes, int], StoredSample | StoredScore] = {}
-        self._guard = threading.Lock()  # around `_waiting`; may be taken inside `lock`, never around it
+        self._guard = threading.Lock()  # around `_waiting`; may be taken inside the store's lock, never around it
         self._failure: StudyError | None = None
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._linger, name="flopwise-bank", daemon=True)
@@ -56,18 +48,12 @@ class GroupWriter:
 
     def commit(self, reserved: Sequence[Reservation] = (), cleared: Sequence[Cleared] = ()) -> None:
         """Write all rows that wait, the reservations, and clear those that are over; on disk when this returns."""
-        with self.lock, database.explained(self.path):
+        with self.store.lock:
             self._failure = None
             rows = dict(self._waiting)
-            if not (rows or reserved or cleared):
+            if not (rows or reserved or cleared or self.store.behind()):
                 return
-            with database.transaction(self.connection) as connection:
-                for (key, index), row in rows.items():
-                    connection.execute(*insert_of(key, index, row))
-                owner = self.owner.name
-                over = [(key, max(index, 0), owner) for key, index in rows]
-                connection.executemany(CLEAR, [*over, *cleared])
-                connection.executemany(RESERVE, reserved)
+            self.store.write(rows, reserved, cleared)
             with self._guard:
                 for at in rows:
                     self._waiting.pop(at, None)
@@ -80,8 +66,7 @@ class GroupWriter:
         try:
             self.commit()
         finally:
-            self.connection.close()
-            self.owner.release()
+            self.store.close()
 
     def _linger(self) -> None:
         while not self._closing.is_set():
