@@ -1,7 +1,7 @@
 """Record a response matrix with a real model: `python -m benchmarks.racing.record --task NAME`.
 
-Nine prompts of a task (three techniques, each with no, two or four demonstrations made on train), each answered once at
-temperature 0 and voted on with two to five samples at 0.6: 45 configs on 100 examples of dev. Samples stay in the work
+Nine prompts of a task (three techniques, each with no, two or four demonstrations made on train), each answered at
+temperature 0.6 by one to five samples and a vote: 45 configs on 100 examples of dev. Samples stay in the work
 folder, so a run that is broken off goes on; what is written is scores and FLOPs only.
 """
 
@@ -32,7 +32,7 @@ from ._matrix import Matrix
 
 DATA = Path(__file__).parent / "data"
 SHOTS = (0, 2, 4)
-DRAWS = (2, 3, 4, 5)
+DRAWS = (1, 2, 3, 4, 5)
 _TOKENS = 160  # of reasoning, and of a program
 _UNDER_WAY = 64
 
@@ -51,14 +51,12 @@ def technique(name: str, signature: type[fw.Signature], demos: Sequence[Mapping[
 
 
 def program(module: fw.Module[Any], draws: int) -> fw.Program:
-    """One answer, or a vote over so many."""
+    """A vote over so many answers."""
 
     class Voted(fw.Program):
         draft = module
 
         def forward(self, question: str) -> Any:
-            if draws == 1:
-                return self.draft(question=question)
             return fw.vote(fw.sample(self.draft, n=draws, temperature=0.6)(question=question), field="answer")
 
     return Voted()
@@ -90,16 +88,12 @@ class Recorder:
             demos = self._demos(name)
             for shots in SHOTS:
                 module = technique(name, self.task.signature, demos[:shots])
-                for draws in ((1,), DRAWS):
-                    stream = {"technique": name, "prompt": f"{shots} shots", "at": "0" if draws == (1,) else "0.6"}
-                    cells = {n: self._cells(module, n) for n in reversed(draws)}  # the most first, at once
-                    arms += [(len(streams), n) for n in draws]
-                    scores += [[score for score, _ in cells[n]] for n in draws]
-                    flops.append(_by_draw({n: [f for _, f in cells[n]] for n in draws}))
-                    streams.append(stream)
-                    _say(
-                        f"{name} {shots} shots {draws}: {[round(float(np.mean(s)), 2) for s in scores[-len(draws) :]]}"
-                    )
+                cells = {n: self._cells(module, n) for n in reversed(DRAWS)}  # the most first, at once
+                arms += [(len(streams), n) for n in DRAWS]
+                scores += [[score for score, _ in cells[n]] for n in DRAWS]
+                flops.append(_by_draw([np.array([f for _, f in cells[n]]) for n in DRAWS]))
+                streams.append({"technique": name, "prompt": f"{shots} shots"})
+                _say(f"{name} {shots} shots: {[round(float(np.mean(s)), 2) for s in scores[-len(DRAWS) :]]}")
         about = {
             "task": self.task.name, "model": self.engine.model.name, "command": "python -m " + _command(),
             "commit": commit(), "machine": machine(), "versions": versions(),
@@ -155,19 +149,13 @@ class Recorder:
             pipeline.close()
 
 
-def _by_draw(flops: Mapping[int, Sequence[float]]) -> Any:
-    """FLOPs of each draw, of what so many draws take: the first two share what two take, as one prompt and two answers.
+def _by_draw(flops: Sequence[np.ndarray[Any, Any]]) -> Any:
+    """FLOPs of each draw, of what one draw takes, what two take, and so on.
 
     Args:
-        flops: FLOPs per example by number of draws.
+        flops: FLOPs per example, by number of draws.
     """
-    counts = sorted(flops)
-    whole = {n: np.array(flops[n]) for n in counts}
-    if counts == [1]:
-        return whole[1][None]
-    later = [whole[b] - whole[a] for a, b in pairwise(counts)]
-    each = np.mean(later, axis=0)  # what a draw beside the first takes
-    return np.stack([whole[counts[0]] - each, each, *later])
+    return np.stack([flops[0], *(after - before for before, after in pairwise(flops))])
 
 
 def _command() -> str:
