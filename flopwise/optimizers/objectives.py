@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from ..errors import FlopwiseError, MetricError
+from ..errors import MetricError
 from ..ir.schemas import Schema
 from .data import Example
 from .front import Better
-from .scoring import bound, metric_identity, metric_place, plain_number
+from .scoring import asked, bound, metric_identity, metric_place, plain_number
 
 Measure = Callable[[Example, Any], float | Awaitable[float]]
 # Arguments of `Pipeline.at`, beside which limits go by the names of objectives.
@@ -86,14 +85,7 @@ async def measured(objectives: Objectives, example: Example, prediction: Any) ->
 
 async def _value(name: str, objective: Objective, example: Example, prediction: Any) -> float:
     place = f"objective {name!r}, {metric_place(objective.measure, example)}"
-    try:
-        result = objective.measure(example, prediction)
-        if inspect.isawaitable(result):
-            result = await result
-    except FlopwiseError:
-        raise
-    except Exception as error:  # the measure is the user's code: whatever it raises is named by its example
-        raise MetricError(f"{place} raised {type(error).__name__}: {error}") from error
+    result = await asked(objective.measure, example, prediction, place)
     number = plain_number(result)
     if number is None or not math.isfinite(number):
         raise MetricError(f"{place} must return a bool or a finite number, but got {result!r}")

@@ -66,15 +66,23 @@ async def score(metric: Metric, example: Example, prediction: Any) -> float:
     """
     if _failed(prediction):
         return 0.0
+    place = metric_place(metric, example)
+    return _checked(await asked(metric, example, prediction, place), place)
+
+
+async def asked(function: Metric, example: Example, prediction: Any, place: str) -> Any:
+    """What a function of the user's, async or not, says of one prediction.
+
+    Raises:
+        MetricError: It raised; `place` says which function on which example. Errors of flopwise's own pass through.
+    """
     try:
-        result = metric(example, prediction)
-        if inspect.isawaitable(result):
-            result = await result
+        result = function(example, prediction)
+        return await result if inspect.isawaitable(result) else result
     except FlopwiseError:
         raise
-    except Exception as error:  # the metric is the user's code: whatever it raises is named by its example
-        raise MetricError(f"{metric_place(metric, example)} raised {type(error).__name__}: {error}") from error
-    return _checked(result, metric_place(metric, example))
+    except Exception as error:  # the user's code: whatever it raises is named by its example
+        raise MetricError(f"{place} raised {type(error).__name__}: {error}") from error
 
 
 def named(text: str) -> Metric:

@@ -5,7 +5,6 @@ Run as a script it compiles in a process of its own: `additions.py STUDY ASKED_L
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import random
@@ -17,7 +16,8 @@ from typing import Any
 
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
-from flopwise.ir.request import GenerateRequest
+
+from .killing import noting
 
 
 class Add(fw.Signature):
@@ -74,16 +74,7 @@ def compiled(program: Any, using: Any, **changes: Any) -> Any:
 
 def main(study: str, log: str, seconds: str = "0") -> None:
     """Compile, noting each sample that the engine is asked for on a line of the log before it is answered."""
-    lines = open(log, "a", buffering=1, encoding="utf-8")  # noqa: SIM115 - kept open until the process is killed
-
-    async def note(request: Any) -> None:
-        if isinstance(request, GenerateRequest):
-            digest = hashlib.sha256(repr((request.ids, request.decoding, request.stream)).encode()).hexdigest()
-            for i in range(request.n):
-                lines.write(f"{digest} {request.first_index + i}\n")
-        await asyncio.sleep(float(seconds))
-
-    found = search(Path(study), engine(note))
+    found = search(Path(study), engine(noting(log, seconds)))
     report = found.report
     plain = {k: report[k] for k in ("holdout", "dev", "flops_per_query", "front", "bound")}
     tried = [{k: row[k] for k in ("config", "score", "examples", "status")} for row in report["tried"]]

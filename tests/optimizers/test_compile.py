@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -24,6 +18,9 @@ from flopwise.optimizers.cells import CellStore
 from flopwise.optimizers.race import Limits
 
 from . import additions
+from .killing import finish, kill
+
+ADDITIONS = "tests.optimizers.additions"
 
 
 def test_finds_the_better_technique_and_says_by_how_much() -> None:
@@ -85,28 +82,19 @@ def test_a_killed_search_ends_as_an_undisturbed_one_and_asks_nothing_committed_t
     assert hurt["spent"] >= calm["spent"]
 
 
-def _command(study: Path, log: Path) -> list[str]:
-    return [sys.executable, "-m", "tests.optimizers.additions", str(study), str(log), "0.005"]
-
-
 def _finish(study: Path, log: Path) -> dict[str, Any]:
-    done = subprocess.run(_command(study, log), capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    return finish(ADDITIONS, study, log, 300)
 
 
 def _kill(study: Path, log: Path, after: float) -> None:
     """Kill -9 a search once it has run for a while and has asked something."""
     before = log.stat().st_size if log.exists() else 0
     began = time.monotonic()
-    with subprocess.Popen(_command(study, log), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None:
-            asked = log.exists() and log.stat().st_size > before
-            if asked and time.monotonic() - began > after:
-                os.kill(process.pid, signal.SIGKILL)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.05)
+
+    def due() -> bool:
+        return log.exists() and log.stat().st_size > before and time.monotonic() - began > after
+
+    kill(ADDITIONS, study, log, due)
 
 
 def test_an_engine_that_dies_loses_nothing(tmp_path: Path) -> None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +16,10 @@ from flopwise import cli
 from flopwise.cli.instructions import instructions_text
 
 from . import additions, wording
+from .killing import finish, kill
 from .wording import BAD, GROUNDED, REFLECTED
 
+WORDING = "tests.optimizers.wording"
 CHOICE = "draft.instruction"
 
 
@@ -208,26 +205,14 @@ def test_inner_modules_are_told_apart_and_shown_what_they_said() -> None:
     assert any("hint: think of tens" not in p and "the model's answer: " in p for p in asked)
 
 
-def _command(study: Path, log: Path) -> list[str]:
-    return [sys.executable, "-m", "tests.optimizers.wording", str(study), str(log), "0.005"]
-
-
 def _finish(study: Path, log: Path) -> dict[str, Any]:
-    done = subprocess.run(_command(study, log), capture_output=True, text=True, check=False, timeout=900)
-    assert done.returncode == 0, done.stderr[-2000:]
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    return finish(WORDING, study, log, 900)
 
 
 def _kill(study: Path, log: Path, lines: int) -> None:
     """Kill -9 a search once it has asked for so many samples more."""
     before = len(log.read_text().splitlines()) if log.exists() else 0
-    with subprocess.Popen(_command(study, log), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None:
-            if log.exists() and len(log.read_text().splitlines()) >= before + lines:
-                os.kill(process.pid, signal.SIGKILL)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.02)
+    kill(WORDING, study, log, lambda: log.exists() and len(log.read_text().splitlines()) >= before + lines)
 
 
 def test_a_killed_search_has_the_same_texts_and_asks_for_none_twice(tmp_path: Path) -> None:

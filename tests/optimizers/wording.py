@@ -5,7 +5,6 @@ Run as a script it compiles in a process of its own: `wording.py STUDY ASKED_LOG
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import re
@@ -16,9 +15,9 @@ from typing import Any
 
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
-from flopwise.ir.request import GenerateRequest
 
 from .additions import Add, rows
+from .killing import noting
 
 BUDGET = fw.Budget(search="1 TFLOP")
 GROUNDED, REFLECTED, BAD = "Add both numbers.", "Add the numbers and carry the tens.", "Say something about numbers."
@@ -72,16 +71,7 @@ def decided(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def main(study: str, log: str, seconds: str = "0") -> None:
     """Compile, noting each sample that the engine is asked for on a line of the log before it is answered."""
-    lines = open(log, "a", buffering=1, encoding="utf-8")  # noqa: SIM115 - kept open until the process is killed
-
-    async def note(request: Any) -> None:
-        if isinstance(request, GenerateRequest):
-            digest = hashlib.sha256(repr((request.ids, request.decoding, request.stream)).encode()).hexdigest()
-            for i in range(request.n):
-                lines.write(f"{digest} {request.first_index + i}\n")
-        await asyncio.sleep(float(seconds))
-
-    print(json.dumps(decided(search(engine(latency=note), study=Path(study)).report)))
+    print(json.dumps(decided(search(engine(latency=noting(log, seconds)), study=Path(study)).report)))
 
 
 if __name__ == "__main__":

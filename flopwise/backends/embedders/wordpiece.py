@@ -60,11 +60,14 @@ def _words(text: str) -> Iterator[str]:
         yield from _split_marks(word)
 
 
+_DROPPED = ("Cc", "Cf", "Co", "Cs")  # an unassigned character is no control: it makes its word unknown
+
+
 def _spaced(c: str) -> str:
     """A character as it counts: controls are dropped, any space is a space, ideographs stand alone."""
     if c in _SPACES or unicodedata.category(c) == "Zs":
         return " "
-    if c == "\ufffd" or unicodedata.category(c).startswith("C"):
+    if c == "\ufffd" or unicodedata.category(c) in _DROPPED:
         return ""
     return f" {c} " if any(low <= ord(c) <= high for low, high in _IDEOGRAPHS) else c
 
