@@ -24,6 +24,7 @@ _SPREAD = 0.1  # least standard deviation between configs, before anything is kn
 _PRIOR_CELLS = 10.0  # how many cells the assumed error counts for, beside what the cells show
 _ALIKE = 0.6  # correlation of the errors of configs that draw the same samples, before it is known
 _LEAST = 0.02  # least variance of a cell
+_MOST_ALIKE = 0.97  # most correlation of the errors of two configs
 _JITTER = 1e-6
 
 
@@ -64,10 +65,9 @@ def believe(scores: Sequence[Sequence[float]], kernel: Floats, alike: Floats, to
     """
     seen = np.array([len(row) for row in scores])
     known = [i for i, row in enumerate(scores) if row]
-    means = np.array([float(np.mean(scores[i])) for i in known])
-    error, correlation = _errors([scores[i] for i in known], means, alike[np.ix_(known, known)])
-    # Of two means over the first m and the first k examples, the shorter one's are shared.
-    noise = np.outer(error, error) * correlation / np.maximum(seen[known][:, None], seen[known][None, :])
+    cells = [np.asarray(scores[i], np.float64) for i in known]
+    error, correlation = _errors(cells, alike[np.ix_(known, known)])
+    means, noise = _adjusted(cells, np.outer(error, error) * correlation)
     amplitude = max(float(np.var(means) - np.mean(np.diag(noise))), _SPREAD**2)
     lower = _factor(amplitude * kernel[np.ix_(known, known)] + noise)
     ones, level = _solve(lower, np.ones(len(known))), _solve(lower, means)
@@ -81,12 +81,34 @@ def believe(scores: Sequence[Sequence[float]], kernel: Floats, alike: Floats, to
     )  # fmt: skip
 
 
-def _errors(scores: Sequence[Sequence[float]], means: Floats, alike: Floats) -> tuple[Floats, Floats]:
+def _adjusted(cells: Sequence[Floats], covariance: Floats) -> tuple[Floats, Floats]:
+    """Each config's score as all cells together tell it, and the covariance of the errors of that.
+
+    By generalised least squares: where others have met examples that a config has not, how they fared there, beside how
+    they fared where it was, says how hard its own examples were.
+
+    Args:
+        cells: Of each config, on the first examples.
+        covariance: Of the errors of two configs on one example.
+    """
+    precision, weighted, start = np.zeros_like(covariance), np.zeros(len(cells)), 0
+    for stop in sorted({len(row) for row in cells}):
+        there = np.array([i for i, row in enumerate(cells) if len(row) >= stop])
+        inverse = _inverse(covariance[np.ix_(there, there)]) * (stop - start)
+        precision[np.ix_(there, there)] += inverse
+        weighted[there] += inverse @ np.array([cells[i][start:stop].mean() for i in there])
+        start = stop
+    noise = _inverse(precision)
+    return noise @ weighted, noise
+
+
+def _errors(cells: Sequence[Floats], alike: Floats) -> tuple[Floats, Floats]:
     """Standard deviation of each config's cells, and how the errors of two configs on one example go together."""
-    widest = max(len(row) for row in scores)
-    residuals, there = np.zeros((len(scores), widest)), np.zeros((len(scores), widest))
-    for i, row in enumerate(scores):
-        residuals[i, : len(row)] = np.asarray(row) - means[i]
+    means = np.array([row.mean() for row in cells])
+    widest = max(map(len, cells))
+    residuals, there = np.zeros((len(cells), widest)), np.zeros((len(cells), widest))
+    for i, row in enumerate(cells):
+        residuals[i, : len(row)] = row - means[i]
         there[i, : len(row)] = 1.0
     both, products = there @ there.T, residuals @ residuals.T
     assumed = max(float(np.mean(means * (1 - means))), _LEAST)
@@ -96,9 +118,23 @@ def _errors(scores: Sequence[Sequence[float]], means: Floats, alike: Floats) -> 
     usual = float(np.clip((raw.sum() - np.trace(raw)) / max(raw.size - len(raw), 1), 0.0, 0.9))
     trust = both / (both + _PRIOR_CELLS)
     correlation = trust * raw + (1 - trust) * np.where(alike > 0, max(usual, _ALIKE), usual)
-    bounded: Floats = np.clip(correlation, -0.97, 0.97)
+    bounded: Floats = np.clip(correlation, -_MOST_ALIKE, _MOST_ALIKE)
     np.fill_diagonal(bounded, 1.0)
-    return error, bounded
+    return error, _positive(bounded)
+
+
+def _positive(correlation: Floats) -> Floats:
+    """The same, with no direction in which the errors are as good as nil: estimates may say so, but do not know."""
+    values, vectors = np.linalg.eigh(correlation)
+    lifted: Floats = (vectors * np.maximum(values, 1 - _MOST_ALIKE)) @ vectors.T
+    scale = np.sqrt(np.diag(lifted))
+    return lifted / np.outer(scale, scale)
+
+
+def _inverse(matrix: Floats) -> Floats:
+    lower = _factor(matrix)
+    found: Floats = _solve(lower, np.eye(len(matrix)))
+    return found
 
 
 def _factor(matrix: Floats) -> Floats:
