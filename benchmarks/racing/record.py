@@ -1,7 +1,7 @@
 """Record a response matrix with a real model: `python -m benchmarks.racing.record --task NAME`.
 
-Nine prompts of a task (three techniques, each with no, two or four demonstrations made on train), each answered at
-temperature 0.6 by one to five samples and a vote: 45 configs on 100 examples of dev. Samples stay in the work
+Nine prompts of a task (three techniques with some demonstrations made on train), each answered at temperature 0.6 by one
+to five samples and a vote: 45 configs on 100 examples of dev. Samples stay in the work
 folder, so a run that is broken off goes on; what is written is scores and FLOPs only.
 """
 
@@ -31,7 +31,7 @@ from .._tasks import TASKS, Task
 from ._matrix import Matrix
 
 DATA = Path(__file__).parent / "data"
-SHOTS = (0, 2, 4)
+SHOTS = {"Predict": (0, 1, 2, 4, 8), "ChainOfThought": (2, 4), "ProgramOfThought": (2, 4)}
 DRAWS = (1, 2, 3, 4, 5)
 _TOKENS = 160  # of reasoning, and of a program
 _UNDER_WAY = 64
@@ -84,9 +84,9 @@ class Recorder:
         streams: list[dict[str, str]] = []
         arms: list[tuple[int, int]] = []
         scores, flops = [], []
-        for name in ("Predict", "ChainOfThought", "ProgramOfThought"):
+        for name, counts in SHOTS.items():
             demos = self._demos(name)
-            for shots in SHOTS:
+            for shots in counts:
                 module = technique(name, self.task.signature, demos[:shots])
                 cells = {n: self._cells(module, n) for n in reversed(DRAWS)}  # the most first, at once
                 arms += [(len(streams), n) for n in DRAWS]
@@ -108,7 +108,7 @@ class Recorder:
             records = asyncio.run(self._answers(program(technique(name, self.task.signature), 1), rows))
             right = [r for r, row in zip(records, rows, strict=True) if r is not None and r["answer"] == row["answer"]]
             made = rows if name == "Predict" else sorted(right, key=lambda r: len(str(r)))
-            file.write_text(json.dumps(made[: max(SHOTS)]))
+            file.write_text(json.dumps(made[: max(SHOTS[name])]))
         found: Rows = json.loads(file.read_text())
         return found
 

@@ -24,7 +24,8 @@ _SPREAD = 0.1  # least standard deviation between configs, before anything is kn
 _PRIOR_CELLS = 10.0  # how many cells the assumed error counts for, beside what the cells show
 _ALIKE = 0.6  # correlation of the errors of configs that draw the same samples, before it is known
 _LEAST = 0.02  # least variance of a cell
-_MOST_ALIKE = 0.97  # most correlation of the errors of two configs
+_MOST_ALIKE = 0.95  # most correlation of the errors of two configs
+_TRUST = 40.0
 _JITTER = 1e-6
 
 
@@ -116,7 +117,7 @@ def _errors(cells: Sequence[Floats], alike: Floats) -> tuple[Floats, Floats]:
     error = np.sqrt(np.maximum(variance, _LEAST)).astype(np.float64)
     raw = products / np.maximum(both, 1) / np.outer(error, error)
     usual = float(np.clip((raw.sum() - np.trace(raw)) / max(raw.size - len(raw), 1), 0.0, 0.9))
-    trust = both / (both + _PRIOR_CELLS)
+    trust = both / (both + _TRUST)
     correlation = trust * raw + (1 - trust) * np.where(alike > 0, max(usual, _ALIKE), usual)
     bounded: Floats = np.clip(correlation, -_MOST_ALIKE, _MOST_ALIKE)
     np.fill_diagonal(bounded, 1.0)
@@ -128,7 +129,8 @@ def _positive(correlation: Floats) -> Floats:
     values, vectors = np.linalg.eigh(correlation)
     lifted: Floats = (vectors * np.maximum(values, 1 - _MOST_ALIKE)) @ vectors.T
     scale = np.sqrt(np.diag(lifted))
-    return lifted / np.outer(scale, scale)
+    found: Floats = lifted / np.outer(scale, scale)
+    return found
 
 
 def _inverse(matrix: Floats) -> Floats:

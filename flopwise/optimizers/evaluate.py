@@ -39,7 +39,7 @@ class Entrant:
         plan: Its plan.
         explanation: The stages it came through.
         draws: What it asks an engine for, and how much of it.
-        status: "racing", "done" (all of dev seen) or "dropped".
+        status: "racing", "done" (all of dev seen), "dropped" (beaten) or "unfinished" (the race ended).
         why: Why it was dropped, or ran no further.
         rung: True where it stands on the ladder, and so runs before anything that was proposed.
     """

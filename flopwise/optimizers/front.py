@@ -14,6 +14,8 @@ from .stats import Interval
 
 Better = Literal["lower", "higher"]
 
+FRONT_SHARE = 0.5  # of the examples that the winner met: a point of the front met at least so many
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -26,6 +28,9 @@ class Point:
         flops: Mean FLOPs per query on dev, in steady state.
         bound: FLOPs that no query exceeded there: its static bound under the search's `per_query`.
         objectives: Mean of each of the user's objectives over the examples that gave a record; None where none did.
+        expected: The score that the search counts on, by which points are compared: what all cells together say of the
+            config, less a standard deviation. So one that met few examples, or lucky ones, is not taken for better
+            than it may be. None in what earlier versions made: the mean score counts then.
     """
 
     number: int
@@ -34,6 +39,12 @@ class Point:
     flops: float
     bound: float
     objectives: Mapping[str, float | None] = field(default_factory=dict)
+    expected: float | None = None
+
+    @property
+    def merit(self) -> float:
+        """What points are compared by: `expected`, or the mean score where that is not known."""
+        return self.score.mean if self.expected is None else self.expected
 
     def as_row(self) -> dict[str, Any]:
         """The point as plain data, as it stands in a report."""
@@ -45,6 +56,7 @@ class Point:
             "flops_per_query": self.flops,
             "bound": self.bound,
             "objectives": dict(self.objectives),
+            "expected": self.expected,
         }
 
     @classmethod
@@ -53,7 +65,8 @@ class Point:
         config = {k: tuple(v) if isinstance(v, list) else v for k, v in row["config"].items()}
         score = Interval(**row["score"])
         objectives = dict(row.get("objectives", {}))
-        return cls(row["number"], config, score, row["flops_per_query"], row["bound"], objectives)
+        flops, expected = row["flops_per_query"], row.get("expected")
+        return cls(row["number"], config, score, flops, row["bound"], objectives, expected)
 
     def __str__(self) -> str:
         further = "".join(f", {name} {mean:.4g}" for name, mean in self.objectives.items() if mean is not None)
@@ -76,7 +89,7 @@ class Front(Sequence[Point]):
 
     @classmethod
     def of(cls, candidates: Sequence[Point], better: Mapping[str, Better], winner: int) -> Front:
-        """The front of points that were measured on the same examples.
+        """The front of some points.
 
         Args:
             candidates: The points.
@@ -86,7 +99,7 @@ class Front(Sequence[Point]):
         ordered = sorted(candidates, key=lambda p: (p.number != winner, p.number))  # of equal ones the winner
         kept = undominated([_costs(p, better) for p in ordered])
         chosen = [p for i, p in enumerate(ordered) if i in kept or p.number == winner]
-        return cls(tuple(sorted(chosen, key=lambda p: (p.flops, -p.score.mean, p.number))), better, winner)
+        return cls(tuple(sorted(chosen, key=lambda p: (p.flops, -p.merit, p.number))), better, winner)
 
     @classmethod
     def of_report(cls, report: Mapping[str, Any]) -> Front:
@@ -111,7 +124,7 @@ class Front(Sequence[Point]):
     def ranked(
         self, *, mean: float = math.inf, score: float | None = None, limits: Mapping[str, float] | None = None
     ) -> list[Point]:
-        """The points within every limit: the best-scoring first, or the cheapest first where a score is asked for.
+        """The points within every limit: the best first, or the cheapest first where a score is asked for.
 
         Args:
             mean: Most FLOPs per query on average.
@@ -127,8 +140,8 @@ class Front(Sequence[Point]):
                 raise ConfigError(f"the search had no objective {name!r}; it had {known}")
         fits = [p for p in self.points if p.flops <= mean and p.score.mean >= (score or 0.0)]
         fits = [p for p in fits if all(self._holds(p, name, most) for name, most in (limits or {}).items())]
-        by_score = sorted(fits, key=lambda p: (-p.score.mean, p.flops))
-        return by_score if score is None else sorted(fits, key=lambda p: (p.flops, -p.score.mean))
+        best_first = sorted(fits, key=lambda p: (-p.merit, p.flops))
+        return best_first if score is None else sorted(fits, key=lambda p: (p.flops, -p.merit))
 
     def _holds(self, point: Point, name: str, limit: float) -> bool:
         value = _cost(point.objectives.get(name), self.better[name])
@@ -167,7 +180,7 @@ def undominated(costs: Sequence[Sequence[float]]) -> set[int]:
 
 def _costs(point: Point, better: Mapping[str, Better]) -> tuple[float, ...]:
     further = (_cost(point.objectives.get(name), way) for name, way in better.items())
-    return (-point.score.mean, point.flops, *further)
+    return (-point.merit, point.flops, *further)
 
 
 def _cost(value: float | None, better: Better) -> float:

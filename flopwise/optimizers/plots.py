@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _BLUE, _ORANGE, _GREY, _PALE = "#1f6fb4", "#d9661f", "#8a8a8a", "#c9c9c9"
 _COLOURS = ("#1f6fb4", "#d9661f", "#2a8f5a", "#8a55b8", "#b58a00", "#c2437a", "#1a9aa8", "#7a5230")
-_ENDS = {"dropped": "x", "racing": "circle-open"}  # what saw all of dev ends in a full circle
+_ENDS = {"dropped": "x", "unfinished": "circle-open"}  # what saw all of dev ends in a full circle
 
 
 def plot_front(compiled: Pipeline[..., Any] | Mapping[str, Any], *, against: str | None = None) -> Figure:

@@ -17,6 +17,7 @@ from ..ir.choices import ChoiceValue, config_key
 from ..ir.flops import format_flops
 from .data import Example
 from .evaluate import Entrant, Evaluator
+from .front import FRONT_SHARE
 from .ladder import first_rungs, upper_rungs
 from .proposals import at_random, neighbours
 from .racing import Bet, level, share
@@ -43,8 +44,8 @@ class Limits:
         patience: Configs tried in vain after the last change of leader.
     """
 
-    configs: int = 64
-    patience: int = 24
+    configs: int = 256
+    patience: int = 64
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Race:
         self.table = self.standing.table
         self.entrants: dict[str, Entrant] = {}
         self.refused: dict[str, str] = {}
+        self._impossible: set[str] = set()  # what came into view and cannot run within the per-query cap
         self.leader: str | None = None
         self._prospects: dict[str, Entrant] = {}
         self._explored: set[str] = set()  # configs whose neighbours are in view
@@ -200,7 +202,18 @@ class Race:
             if e.status == "racing" and e.key not in busy and len(self.table.scores(e.key)) < len(self.dev)
         ]
         rates = self.standing.rates(every, open_)
-        return [every[i] for i in sorted(open_, key=lambda i: (-rates[i], every[i].key)) if rates[i] > 0]
+        by_rate = [every[i] for i in sorted(open_, key=lambda i: (-rates[i], every[i].key)) if rates[i] > 0]
+        return by_rate or self._for_objectives(busy)
+
+    def _for_objectives(self, busy: set[str]) -> list[Entrant]:
+        """Configs that an objective of the user's speaks for, until they have met enough to stand on the front."""
+        if self.leader is None:
+            return []
+        enough = len(self.table.scores(self.leader)) * FRONT_SHARE
+        short = [e for e in self.entrants.values() if e.status == "racing" and e.key not in {self.leader, *busy}]
+        met = {e.key: len(self.table.scores(e.key)) for e in short}
+        prefers = self.evaluator.prefers
+        return [e for e in short if 0 < met[e.key] < enough and prefers(e.key, self.leader, self.dev[: met[e.key]])]
 
     def _price(self, entrant: Entrant, block: range) -> float:
         return self.standing.price(entrant, block.start, block.stop)
@@ -276,7 +289,7 @@ class Race:
 
     def _see(self, config: Mapping[str, ChoiceValue], key: str = "") -> None:
         key = key or config_key(config)
-        if key not in self.entrants and key not in self.refused and key not in self._prospects:
+        if not any(key in known for known in (self.entrants, self.refused, self._prospects, self._impossible)):
             made = self._made(key, config)
             if made is not None:
                 self._prospects[key] = made
@@ -285,8 +298,10 @@ class Race:
         try:
             entrant = self.make(config)
         except (BudgetError, GraphError) as error:  # over the cap, or longer than the model's context
-            self.refused[key] = str(error)
-            if key in self.trials.open:
+            if key not in self.trials.open:
+                self._impossible.add(key)
+            else:
+                self.refused[key] = str(error)
                 self.trials.tell(key, (), 0.0, dropped=False, over_cap=1.0, why=str(error))
             return None
         self.standing.enter(entrant)
@@ -345,6 +360,7 @@ class Race:
 
     def _tell_rest(self) -> None:
         for entrant in [e for e in self.entrants.values() if e.status == "racing"]:
+            entrant.status = "unfinished"
             entrant.why = entrant.why or "what more of it would tell was not worth its FLOPs"
             self._tell(entrant, dropped=True)
 
@@ -358,3 +374,8 @@ class Race:
     def winner(self) -> Entrant | None:
         """The config thought best by all cells together; None where there is none."""
         return self.standing.leader(e for e in self.entrants.values() if e.status != "dropped")
+
+    def expected(self) -> dict[str, float]:
+        """The score that can be counted on, by key, of every config with cells; see `Standing.expected`."""
+        met = [e for e in self.entrants.values() if self.table.scores(e.key)]
+        return self.standing.expected(met) if met else {}

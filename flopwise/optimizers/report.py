@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..compiler.versions import versions
 from .data import data_hash
-from .front import Front, Point
+from .front import FRONT_SHARE, Front, Point
 from .instructions_report import instructions_report
 from .objectives import means
 from .scoring import metric_name
@@ -121,28 +121,31 @@ class _Tried:
 
 def _tried(race: Race, winner: Entrant) -> list[_Tried]:
     """Every config in the order of entering; the winner with its fitted weights, if any."""
-    raced = winner.key.removesuffix("+weights")
-    entrants = (winner if e.key == raced else e for e in race.entrants.values())
-    return [_measured(race, number, entrant) for number, entrant in enumerate(entrants, 1)]
+    raced, expected = winner.key.removesuffix("+weights"), race.expected()
+    entrants = [(key, winner if key == raced else e) for key, e in race.entrants.items()]
+    return [_measured(race, i, key, entrant, expected.get(key)) for i, (key, entrant) in enumerate(entrants, 1)]
 
 
-def _measured(race: Race, number: int, entrant: Entrant) -> _Tried:
+def _measured(race: Race, number: int, raced: str, entrant: Entrant, expected: float | None) -> _Tried:
     details = race.evaluator.store.details("dev", entrant.key)
-    met = race.dev[: len(race.table.scores(entrant.key.removesuffix("+weights")))]
+    met = race.dev[: len(race.table.scores(raced))]
     cells = [details[e.id] for e in met]
     if not cells:
         return _Tried(number, entrant, cells, None)
     flops = math.fsum(c["flops"] for c in cells) / len(cells)
     objectives = means(cells, tuple(race.evaluator.objectives))
-    score = interval([c["score"] for c in cells])
-    return _Tried(number, entrant, cells, Point(number, entrant.config, score, flops, entrant.plan.bound, objectives))
+    score, bound = interval([c["score"] for c in cells]), entrant.plan.bound
+    return _Tried(
+        number, entrant, cells, Point(number, entrant.config, score, flops, bound, objectives, expected)
+    )  # fmt: skip
 
 
 def _front(race: Race, tried: Sequence[_Tried], won: _Tried) -> Front:
-    """The front of what saw all of dev; where nothing did, the winner alone, since the others are not comparable."""
+    """The front of what met at least half as many examples of dev as the winner."""
     better = {name: o.better for name, o in race.evaluator.objectives.items()}
-    done = [t.point for t in tried if t.point is not None and (t.entrant.status == "done" or t is won)]
-    return Front.of(done, better, won.number)
+    enough = len(won.cells) * FRONT_SHARE
+    known = [t.point for t in tried if t.point is not None and (len(t.cells) >= enough or t is won)]
+    return Front.of(known, better, won.number)
 
 
 def _row(tried: _Tried, won: bool) -> dict[str, Any]:

@@ -265,14 +265,16 @@ class Search:
         return winner
 
     async def _fit_weights(self, winner: Entrant) -> Entrant:
-        """Weigh an ensemble's members by dev; kept where dev does not get worse."""
-        if not to_fit(winner.plan.graph) or winner.status != "done":
+        """Weigh an ensemble's members by the examples of dev that it met; kept where those do not get worse."""
+        assert self.race is not None
+        met = self.dev[: len(self.race.table.scores(winner.key))]
+        if not to_fit(winner.plan.graph):
             return winner
-        graph = await fitted(winner, self.evaluator, self.dev)
+        graph = await fitted(winner, self.evaluator, met)
         plan = lower(graph, self.engine, self.caps, self.task.budget.per_query)
         weighed = replace(winner, key=winner.key + "+weights", plan=plan)
-        before = await self.evaluator.cells(winner, "dev", self.dev)
-        after = await self.evaluator.cells(weighed, "dev", self.dev)
+        before = await self.evaluator.cells(winner, "dev", met)
+        after = await self.evaluator.cells(weighed, "dev", met)
         return weighed if sum(s for s, _ in after) >= sum(s for s, _ in before) else winner
 
     # after the race -------------------------------------------------------------------------------------

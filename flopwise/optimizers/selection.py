@@ -90,9 +90,15 @@ class Selection:
         """Values near one: as many chosen otherwise, then one demonstration fewer, more or swapped; each once."""
         seen: set[ChoiceValue] = {value}
         for other in self._near(value):
-            if other not in seen:
+            if other not in seen and self._open(other):
                 seen.add(other)
                 yield other
+
+    def _open(self, value: ChoiceValue) -> bool:
+        """Whether `suggest` gives this value for some parameters."""
+        if not isinstance(value, tuple):
+            return True
+        return {*value} <= {*self.pool} or any(ids[: len(value)] == value for ids in self.rankings.values())
 
     def _near(self, value: ChoiceValue) -> Iterator[ChoiceValue]:
         k = nearest_count(value) or (len(value) if isinstance(value, tuple) else 0) or self.most

@@ -97,9 +97,18 @@ class Standing:
         return self._ranked[2]
 
     def _by_mean(self, met: Sequence[Entrant]) -> list[Entrant]:
+        expected = self.expected(met)
+        return sorted(met, key=lambda e: (-expected[e.key], self.table.flops(e.key), e.key))
+
+    def expected(self, met: Sequence[Entrant]) -> dict[str, float]:
+        """The score that can be counted on, by config key: what is expected less a standard deviation.
+
+        Args:
+            met: Configs with cells; at least one.
+        """
         belief = self.belief(met)
-        sure = {e.key: float(m) for e, m in zip(met, belief.mean - CAUTION * belief.deviation, strict=True)}
-        return sorted(met, key=lambda e: (-round(sure[e.key], 6), self.table.flops(e.key), e.key))
+        scores = belief.mean - CAUTION * belief.deviation
+        return {e.key: round(float(score), 6) for e, score in zip(met, scores, strict=True)}
 
     # prices ---------------------------------------------------------------------------------------------
 

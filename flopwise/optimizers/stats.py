@@ -200,7 +200,8 @@ def _acceleration(scores: Sequence[float], mean: float) -> float:
     # For a mean the jackknife's skewness is the sample's own.
     squares = math.fsum((s - mean) ** 2 for s in scores)
     cubes = math.fsum((s - mean) ** 3 for s in scores)
-    return cubes / (6 * math.pow(squares, 1.5)) if squares > 0 else 0.0
+    scale = 6 * math.pow(squares, 1.5)  # which may be too small for a number where the squares are not
+    return cubes / scale if scale > 0 else 0.0
 
 
 def _root(excess: Callable[[float], float], inside: float, outside: float) -> float:

@@ -94,8 +94,7 @@ class Trials:
         else:
             finished = self._study.tell(trial, mean)
         if self._mirror is not None:
-            became = "refused" if over_cap else "unfinished" if status == "racing" else status
-            self._mirror.keep(finished, Told(name, key, became, why, scores, flops))
+            self._mirror.keep(finished, Told(name, key, "refused" if over_cap else status, why, scores, flops))
 
     def _forget(self, trial: optuna.Trial) -> None:
         from optuna.trial import TrialState

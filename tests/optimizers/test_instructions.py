@@ -51,7 +51,7 @@ def test_the_better_instruction_wins_and_the_report_says_where_it_is_from(found:
 
 def test_a_bad_one_falls(found: Any) -> None:
     row = next(r for r in found.report["tried"] if r["config"][CHOICE] == BAD)
-    assert row["status"] == "dropped" and row["examples"] < found.report["dev"]["n"]
+    assert row["status"] in ("dropped", "unfinished") and row["examples"] < found.report["dev"]["n"]
 
 
 def test_what_was_said_already_is_dropped(found: Any) -> None:
