@@ -126,9 +126,9 @@ def check_identity(known: Mapping[str, Any] | None, identity: Mapping[str, Any],
         return
     was, now = _flat(known), _flat(identity)
     differs = [
-        f"{name}: was {_short(was.get(name), value)}, is {_short(value, was.get(name))}"
-        for name, value in now.items()
-        if was.get(name) != value
+        f"{name}: was {_short(was.get(name), now.get(name))}, is {_short(now.get(name), was.get(name))}"
+        for name in {**was, **now}
+        if was.get(name) != now.get(name)
     ]
     raise StudyError(
         f"the study {place} belongs to another search ({'; '.join(differs)}); give another study, or remove this one"

@@ -62,7 +62,7 @@ def test_a_study_belongs_to_its_objectives(tmp_path: Path) -> None:
     search(digits=fw.Objective(digits, better="lower"))
     search(digits=fw.Objective(digits, better="lower"))
     for other in ({}, {"digits": fw.Objective(digits, better="higher")}, {"digits": fw.Objective(off_by, "lower")}):
-        with pytest.raises(fw.StudyError, match="objectives: was"):
+        with pytest.raises(fw.StudyError, match=r"objectives\S*: was"):
             search(**other)
 
 
@@ -166,6 +166,6 @@ def test_a_config_that_is_beaten_by_score_and_price_is_kept_for_an_objective() -
 
     plain, measured = search(None), search({"value": fw.Objective(lambda e, p: p.answer, better="higher")})
     assert [p.config["draft"] for p in plain.front] == ["Predict"]
-    assert [r["status"] for r in plain.report["tried"]][0] == "won"
+    assert next(r["status"] for r in plain.report["tried"]) == "won"
     assert [p.config["draft"] for p in measured.front] == ["Predict", "ChainOfThought"]
     assert measured.config["draft"] == "Predict" and measured.at(value=70).config["draft"] == "ChainOfThought"
