@@ -1,8 +1,8 @@
 """Record a response matrix with a real model: `python -m benchmarks.racing.record --task NAME`.
 
-Nine prompts of a task (three techniques with some demonstrations made on train), each answered at temperature 0.6 by one
-to five samples and a vote: 45 configs on 100 examples of dev. Samples stay in the work
-folder, so a run that is broken off goes on; what is written is scores and FLOPs only.
+Nine prompts of a task (three techniques with some demonstrations of train), each answered at temperature 0.6 by one to
+five samples and a vote: 45 configs on 100 examples of dev. Samples stay in the work folder, so a run that is broken off
+goes on; what is written is scores and FLOPs only.
 """
 
 from __future__ import annotations

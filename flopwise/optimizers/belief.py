@@ -38,14 +38,12 @@ class Belief:
         covariance: Configs x configs.
         error: Standard deviation of one cell around its config's score; one for each config.
         seen: Examples each config has met.
-        total: Examples of dev.
     """
 
     mean: Floats
     covariance: Floats
     error: Floats
     seen: NDArray[np.int64]
-    total: int
 
     @property
     def deviation(self) -> Floats:
@@ -54,32 +52,55 @@ class Belief:
         return found
 
 
-def believe(scores: Sequence[Sequence[float]], kernel: Floats, alike: Floats, total: int) -> Belief:
-    """The belief about each config.
+@dataclass(frozen=True)
+class Evidence:
+    """What the cells say of the configs that have some, before it is known who else is asked about.
 
-    Args:
-        scores: Of each config on the first examples of the permutation, in [0, 1]; empty where it met none. At least
-            one config has met some.
-        kernel: Configs x configs.
-        alike: True where two configs draw from the same samples; configs x configs.
-        total: Examples of dev.
+    Attributes:
+        means: Score of each config as all cells together tell it.
+        error: Standard deviation of one cell around its config's score.
+        amplitude: Variance between configs.
+        centre: What a config scores of which nothing is known.
+        lower: Cholesky's factor of the covariance of the means.
     """
-    seen = np.array([len(row) for row in scores])
-    known = [i for i, row in enumerate(scores) if row]
-    cells = [np.asarray(scores[i], np.float64) for i in known]
-    error, correlation = _errors(cells, alike[np.ix_(known, known)])
-    means, noise = _adjusted(cells, np.outer(error, error) * correlation)
-    amplitude = max(float(np.var(means) - np.mean(np.diag(noise))), _SPREAD**2)
-    lower = _factor(amplitude * kernel[np.ix_(known, known)] + noise)
-    ones, level = _solve(lower, np.ones(len(known))), _solve(lower, means)
-    centre = float(ones.sum() and level.sum() / ones.sum())
-    cross = amplitude * kernel[:, known]
-    half = np.linalg.solve(lower, cross.T)
-    every = np.full(len(scores), float(np.mean(error)))
-    every[known] = error
-    return Belief(
-        centre + cross @ _solve(lower, means - centre), amplitude * kernel - half.T @ half, every, seen, total
-    )  # fmt: skip
+
+    means: Floats
+    error: Floats
+    amplitude: float
+    centre: float
+    lower: Floats
+
+    @classmethod
+    def of(cls, scores: Sequence[Sequence[float]], kernel: Floats, alike: Floats) -> Evidence:
+        """Weigh the cells of some configs.
+
+        Args:
+            scores: Of each config on the first examples of the permutation, in [0, 1]; at least one each.
+            kernel: Configs x configs.
+            alike: 1 where two configs draw from the same samples; configs x configs.
+        """
+        cells = [np.asarray(row, np.float64) for row in scores]
+        error, correlation = _errors(cells, alike)
+        means, noise = _adjusted(cells, np.outer(error, error) * correlation)
+        amplitude = max(float(np.var(means) - np.mean(np.diag(noise))), _SPREAD**2)
+        lower = _factor(amplitude * kernel + noise)
+        ones, level = _solve(lower, np.ones(len(means))), _solve(lower, means)
+        return cls(means, error, amplitude, float(level.sum() / ones.sum()), lower)
+
+    def about(self, kernel: Floats, cross: Floats, known: Sequence[int | None], seen: Sequence[int]) -> Belief:
+        """What is thought of any configs.
+
+        Args:
+            kernel: Those asked about x those asked about.
+            cross: Those asked about x those that have cells.
+            known: Place among those that have cells; None for a config that has none.
+            seen: Examples that each has met.
+        """
+        half = np.linalg.solve(self.lower, self.amplitude * cross.T)
+        mean = self.centre + half.T @ np.linalg.solve(self.lower, self.means - self.centre)
+        usual = float(np.mean(self.error))
+        error = np.array([usual if place is None else float(self.error[place]) for place in known])
+        return Belief(mean, self.amplitude * kernel - half.T @ half, error, np.array(seen))
 
 
 def _adjusted(cells: Sequence[Floats], covariance: Floats) -> tuple[Floats, Floats]:
@@ -134,9 +155,7 @@ def _positive(correlation: Floats) -> Floats:
 
 
 def _inverse(matrix: Floats) -> Floats:
-    lower = _factor(matrix)
-    found: Floats = _solve(lower, np.eye(len(matrix)))
-    return found
+    return np.asarray(np.linalg.inv(matrix + _JITTER * np.eye(len(matrix))), np.float64)
 
 
 def _factor(matrix: Floats) -> Floats:

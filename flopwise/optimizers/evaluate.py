@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..backends.runtime.executor import Executable, Run, gather_all
-from ..backends.runtime.sandbox import Sandbox
+from ..backends.runtime.sandbox import RememberingSandbox
 from ..backends.runtime.scheduler import Scheduler
 from ..compiler.draws import Draw
 from ..compiler.stages import Explanation
@@ -81,14 +81,14 @@ class Evaluator:
         self.allow_impure = allow_impure
         self.board = board
         self.objectives = objectives or {}
-        self.sandbox: Sandbox | None = None
+        self.sandbox: RememberingSandbox | None = None
         self._gate = asyncio.Semaphore(concurrency)
         self._executables: dict[str, Executable] = {}
 
     def executable(self, entrant: Entrant) -> Executable:
         """The entrant's plan bound to the shared scheduler."""
         if self.sandbox is None:
-            self.sandbox = Sandbox()
+            self.sandbox = RememberingSandbox()
         if entrant.key not in self._executables:
             self._executables[entrant.key] = Executable(entrant.plan, self.scheduler, self.sandbox, self.allow_impure)
         return self._executables[entrant.key]

@@ -27,7 +27,7 @@ _FREE = 1e6  # FLOPs that a block with nothing to draw is taken to cost: what is
 
 def rates(
     belief: Belief, open_: Sequence[int], next_stop: Callable[[int], int], flops: Callable[[int, int, int], float],
-    tiers: Sequence[tuple[float, Mask]],
+    tiers: Sequence[tuple[float, Mask]], total: int,
 ) -> Floats:  # fmt: skip
     """Expected gain per FLOP of running each config further; 0 for those that are not open, or not worth it.
 
@@ -37,9 +37,10 @@ def rates(
         next_stop: After how many examples a config with so many stops next.
         flops: What config `i` needs from example `start` to `stop` beyond what the bank has.
         tiers: Whom the choice is among, as (weight, mask of configs): all of them, and those under lower costs.
+        total: Examples of dev.
     """
     found: Floats = np.zeros(len(belief.mean))
-    ahead = [horizons(int(belief.seen[i]), belief.total, next_stop) for i in open_]
+    ahead = [horizons(int(belief.seen[i]), total, next_stop) for i in open_]
     contenders = [(weight, *_contenders(belief, mask)) for weight, mask in tiers if mask.any()]
     for step in range(HORIZONS + 1):
         at = [(i, stops[min(step, len(stops) - 1)]) for i, stops in zip(open_, ahead, strict=True) if stops]

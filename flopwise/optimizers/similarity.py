@@ -58,16 +58,17 @@ class Similarity:
             self._shared[place, other] = self._shared[other, place] = float(shared)
         return place
 
-    def among(self, places: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The kernel between configs by place, and 1 where two of them draw the same samples; configs x configs."""
+    def kernel(self, rows: Sequence[int], columns: Sequence[int]) -> NDArray[np.float64]:
+        """The kernel between configs by place; rows x columns."""
         import numpy as np
 
-        at = np.ix_(places, places)
-        return self._kernel[at], self._shared[at]
+        return self._kernel[np.ix_(rows, columns)]
 
-    def at(self, i: int, j: int) -> float:
-        """The kernel of two configs by place."""
-        return float(self._kernel[i, j])
+    def shared(self, places: Sequence[int]) -> NDArray[np.float64]:
+        """1 where two configs, by place, draw the same samples; configs x configs."""
+        import numpy as np
+
+        return self._shared[np.ix_(places, places)]
 
     def between(self, one: Config, other: Config) -> float:
         """The kernel of two configs, in (0, 1]."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .belief import Belief
+    from .belief import Belief, Evidence
     from .evaluate import Entrant
     from .space import Space
 
@@ -35,7 +35,9 @@ class Standing:
         self.similarity = Similarity(space)
         self._places: dict[str, int] = {}
         self._ranked: tuple[int, tuple[str, ...], list[Entrant]] = (-1, (), [])
+        self._weighed: tuple[int, Evidence, dict[int, int]] | None = None
         self._use: dict[int, float] = {}  # of configs that ran, the share of their bounds that they used
+        self._uses: tuple[int, list[int], NDArray[np.float64]] | None = None
         self._drawn: dict[str, NDArray[np.int64]] = {}  # of each source, samples drawn by example
 
     def enter(self, entrant: Entrant) -> None:
@@ -56,11 +58,24 @@ class Standing:
             drawn[index] = max(int(drawn[index]), draw.count)
 
     def belief(self, entrants: Sequence[Entrant]) -> Belief:
-        """What is thought of these configs; at least one of them has cells."""
-        from .belief import believe
+        """What is thought of these configs; some config has cells."""
+        evidence, known = self._weigh()
+        asked, places = [self._places[e.key] for e in entrants], list(known)
+        kernel, cross = self.similarity.kernel(asked, asked), self.similarity.kernel(asked, places)
+        seen = [len(self.table.scores(e.key)) for e in entrants]
+        return evidence.about(kernel, cross, [known.get(place) for place in asked], seen)
 
-        kernel, shared = self.similarity.among([self._places[e.key] for e in entrants])
-        return believe([self.table.scores(e.key) for e in entrants], kernel, shared, self.total)
+    def _weigh(self) -> tuple[Evidence, dict[int, int]]:
+        """The evidence of all cells, and which config by place is which of those that have some."""
+        from .belief import Evidence
+
+        if self._weighed is None or self._weighed[0] != self.table.filled:
+            scores = {place: row for key, place in self._places.items() if (row := self.table.scores(key))}
+            places = list(scores)
+            kernel, shared = self.similarity.kernel(places, places), self.similarity.shared(places)
+            evidence = Evidence.of(list(scores.values()), kernel, shared)
+            self._weighed = self.table.filled, evidence, {place: i for i, place in enumerate(places)}
+        return self._weighed[1:]
 
     def rates(self, entrants: Sequence[Entrant], open_: Sequence[int]) -> Sequence[float]:
         """Expected gain per FLOP of running each of the open ones, by place, further; 0 for the others."""
@@ -76,7 +91,7 @@ class Standing:
         def toll(i: int, start: int, stop: int) -> float:
             return self.toll(entrants[i], start, stop)
 
-        return [float(x) for x in rates(belief, open_, self.next_stop, toll, tiers)]
+        return [float(x) for x in rates(belief, open_, self.next_stop, toll, tiers, self.total)]
 
     def next_stop(self, done: int) -> int:
         """After how many examples a config that has met `done` stops next."""
@@ -138,9 +153,13 @@ class Standing:
 
     def _used(self, entrant: Entrant) -> float:
         """The share of its bound that a config will probably use, by how alike the known ones are."""
-        known = [(place, used) for place, used in self._use.items() if used]
-        if not known:
+        import numpy as np
+
+        if self._uses is None or self._uses[0] != self.table.filled:
+            known = {place: used for place, used in self._use.items() if used}
+            self._uses = self.table.filled, list(known), np.array(list(known.values()))
+        _, places, used = self._uses
+        if not places:
             return PRIOR_USE
-        place = self._places[entrant.key]
-        weights = [self.similarity.at(place, other) ** 4 for other, _ in known]
-        return sum(w * used for w, (_, used) in zip(weights, known, strict=True)) / sum(weights)
+        weights = self.similarity.kernel([self._places[entrant.key]], places)[0] ** 4
+        return float(weights @ used / weights.sum())

@@ -45,6 +45,7 @@ class Trials:
         self._mirror = Mirror(storage) if storage is not None else None
         self.open: dict[str, optuna.Trial] = {}
         self._tried: set[str] = set()
+        self._asked = 0
 
     def ask(self, preset: Config | None = None) -> tuple[str, dict[str, ChoiceValue]] | None:
         """A config not tried yet, as (key, config); None where the space seems used up.
@@ -56,7 +57,8 @@ class Trials:
             if preset is not None:
                 self._study.enqueue_trial(self.space.params(preset))
             # Where TPE keeps coming back to what was tried, chance leads on.
-            self._study.sampler = _sampler(self.seed + len(self._study.trials), chance=attempt > ATTEMPTS // 2)
+            self._study.sampler = _sampler(self.seed + self._asked, chance=attempt > ATTEMPTS // 2)
+            self._asked += 1
             trial = self._study.ask()
             config = self.space.suggest(trial)
             key = config_key(config)

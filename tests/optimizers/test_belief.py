@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flopwise.optimizers.belief import believe
+from flopwise.optimizers.belief import Evidence
 from flopwise.optimizers.gain import horizons, rates
 from flopwise.optimizers.racing import next_stop
 from flopwise.optimizers.standing import CAUTION
@@ -12,9 +12,13 @@ def eye(n):
     return np.eye(n)
 
 
-def thought(scores, kernel=None, shared=None, total=100):
+def thought(scores, kernel=None, shared=None):
     n = len(scores)
-    return believe(scores, eye(n) if kernel is None else kernel, eye(n) if shared is None else shared, total)
+    kernel, shared = (eye(n) if k is None else k for k in (kernel, shared))
+    known = [i for i, row in enumerate(scores) if row]
+    evidence = Evidence.of([scores[i] for i in known], kernel[np.ix_(known, known)], shared[np.ix_(known, known)])
+    places = [known.index(i) if i in known else None for i in range(n)]
+    return evidence.about(kernel, kernel[:, known], places, [len(row) for row in scores])
 
 
 def test_few_lucky_examples_make_no_leader():
@@ -34,7 +38,7 @@ def test_a_config_that_met_nothing_is_thought_like_those_it_resembles():
 def test_hard_examples_are_not_held_against_those_who_met_them():
     # The first half is easy: whoever met only that looks better than it is.
     easy, hard = [1.0, 1.0, 1.0, 0.0] * 8, [0.0, 0.0, 1.0, 0.0] * 8
-    belief = thought([easy + hard, easy + hard, easy], total=64)
+    belief = thought([easy + hard, easy + hard, easy])
     plain = sum(easy) / len(easy)
     assert belief.mean[2] < (plain + belief.mean[0]) / 2
 
@@ -44,16 +48,16 @@ def test_any_table_gives_a_belief(scores):
     if not any(scores):
         scores[0] = [1.0]
     shared = np.ones((len(scores), len(scores)))
-    belief = thought(scores, 0.5 * eye(len(scores)) + 0.5, shared, total=40)
+    belief = thought(scores, 0.5 * eye(len(scores)) + 0.5, shared)
     assert np.isfinite(belief.mean).all() and (belief.deviation > 0).all()
     assert belief.mean.min() >= -0.5 and belief.mean.max() <= 1.5
 
 
 def gains(scores, price=lambda i, start, stop: stop - start, total=100, kernel=None, masks=None):
-    belief = thought(scores, kernel, total=total)
+    belief = thought(scores, kernel)
     open_ = [i for i, row in enumerate(scores) if len(row) < total]
     tiers = [(1.0, np.ones(len(scores), bool))] if masks is None else masks
-    return rates(belief, open_, lambda done: next_stop(done, total), price, tiers)
+    return rates(belief, open_, lambda done: next_stop(done, total), price, tiers, total)
 
 
 def test_the_unknown_and_the_close_are_worth_running_and_the_hopeless_are_not():
