@@ -167,6 +167,7 @@ class Race:
         ranked = waiting if waiting else self._by_promise(busy)
         pending = [(e, b) for e, b in self._under_way()]
         left -= sum(self._price(e, b) for e, b in pending)
+        drawn = {draw.source for e, _ in pending for draw in e.draws}
         units: list[tuple[Entrant, range]] = []
         paid, taken, most = 0, 0.0, left * ROUND_SHARE
         for entrant in ranked:
@@ -175,6 +176,9 @@ class Race:
             price = self._price(entrant, block)
             if paid == WIDTH or len(units) == WIDTH + FREE or (paid and taken + price > most):
                 break
+            # What another is drawing will be in the bank by the next round.
+            if price > 0 and any(draw.source in drawn for draw in entrant.draws):
+                continue
             # What a first block takes is a guess, and the meter keeps the cap: something is tried in any case.
             if price > left and (self.table.filled or units or pending):
                 entrant.why = f"its next block may take {format_flops(price)}, more than is left"
@@ -185,6 +189,7 @@ class Race:
             left, taken = left - price, taken + price
             if price > 0:
                 paid += 1
+                drawn |= {draw.source for draw in entrant.draws}
                 self._paid.add(entrant.key)
             units.append((entrant, block))
         return units

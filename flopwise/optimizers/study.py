@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
 from ..backends.runtime.address import Address
@@ -39,7 +40,7 @@ class Study:
     What was in flight when a search was killed is charged: it may have been computed.
 
     Args:
-        folder: Where it is kept; None keeps it in memory for this process.
+        folder: Where it is kept; None keeps it for this process alone, its samples in a scratch folder.
         identity: What it is a study of: program, data, metric, budget, model, seed.
         meter: Gets what was spent before.
 
@@ -65,7 +66,8 @@ class Study:
             self.store.close()
             self._unlock()
             raise
-        self.bank = SampleBank(folder / "samples.db" if folder else None)
+        self._scratch = TemporaryDirectory(prefix="flopwise-", ignore_cleanup_errors=True) if folder is None else None
+        self.bank = SampleBank((folder or Path(self._scratch.name if self._scratch else "")) / "samples.db")
         # What was committed after the last note of what was spent, and what was in flight, both count.
         meter.charge(self.bank.drawn() - float(self.store.fact("drawn") or 0.0))
         meter.charge(self.bank.charge_orphans())
@@ -112,6 +114,8 @@ class Study:
         self.save()
         self.bank.close()
         self.store.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
         self._unlock()
 
     def _unlock(self) -> None:

@@ -25,6 +25,7 @@ from . import additions
 from .crew import Crew, crew, ended
 
 RACING = 180  # samples after which a coordinator is in the race, with more cells posted than it has claimed
+SOME = 5  # samples after which a worker stands still: it has claimed some of those cells, and left some
 
 
 @pytest.fixture
@@ -69,9 +70,9 @@ def check_books(study: str) -> float:
 def test_two_workers_help_and_nobody_asks_for_a_sample_that_another_has(team: Crew, study: str) -> None:
     lead = team.compile(hold=RACING)
     team.until_asked(lead, RACING)
-    able, bare = team.worker("adder.py:Adder", hold=10), team.worker(hold=10)
-    team.until_asked(able, 10)
-    team.until_asked(bare, 10)
+    able, bare = team.worker("adder.py:Adder", hold=SOME), team.worker(hold=SOME)
+    team.until_asked(able, SOME)
+    team.until_asked(bare, SOME)
     team.go()
     ended(lead)
     assert all("the search has ended; this worker ran" in ended(p)[1] for p in (able, bare))
@@ -81,15 +82,15 @@ def test_two_workers_help_and_nobody_asks_for_a_sample_that_another_has(team: Cr
     ours, alone = report(team.folder), report(team.folder, "calm")
     assert ours["holdout"]["n"] == alone["holdout"]["n"]
     assert abs(ours["holdout"]["score"]["mean"] - alone["holdout"]["score"]["mean"]) <= 0.01
-    spent, held = ours["spent"]["spent"], ours["spent"]["held"]  # others may still be at what they had begun
-    assert spent <= check_books(study) * (1 + 1e-9) <= (spent + held) * (1 + 1e-6)
+    spent, held = ours["spent"]["spent"], ours["spent"]["held"]  # others may still be at a cell that they had begun
+    assert spent <= check_books(study) * (1 + 1e-9) <= (spent + held) * 1.05
 
 
 def test_two_of_four_are_killed_the_coordinator_among_them(team: Crew, study: str) -> None:
     lead = team.compile(hold=RACING)
     team.until_asked(lead, RACING)
-    workers = [team.worker("adder.py:Adder", hold=10), team.worker("adder.py:Adder"), team.worker()]
-    team.until_asked(workers[0], 10)
+    workers = [team.worker("adder.py:Adder", hold=SOME), team.worker("adder.py:Adder"), team.worker()]
+    team.until_asked(workers[0], SOME)
     before = {row[:3]: row[3:] for row in rows(study, "SELECT split, config, example, score, flops FROM cells")}
     for process in (lead, workers[0]):
         process.send_signal(signal.SIGKILL)
@@ -110,7 +111,7 @@ def test_two_of_four_are_killed_the_coordinator_among_them(team: Crew, study: st
 
 
 def test_one_worker_that_is_killed_again_and_again_ends_as_an_undisturbed_one(team: Crew, study: str) -> None:
-    for samples in (30, 120, 200):
+    for samples in (30, 120, 160):
         killed = team.compile(hold=samples)
         team.until_asked(killed, samples)
         killed.send_signal(signal.SIGKILL)
@@ -126,8 +127,8 @@ def test_one_worker_that_is_killed_again_and_again_ends_as_an_undisturbed_one(te
 def test_ctrl_c_gives_the_cells_back_and_the_others_go_on(team: Crew, study: str) -> None:
     lead = team.compile(hold=RACING)
     team.until_asked(lead, RACING)
-    worker = team.worker(hold=10)
-    team.until_asked(worker, 10)
+    worker = team.worker(hold=SOME)
+    team.until_asked(worker, SOME)
     worker.send_signal(signal.SIGINT)
     team.go()
     _, said = worker.communicate(timeout=300)
@@ -140,8 +141,8 @@ def test_ctrl_c_gives_the_cells_back_and_the_others_go_on(team: Crew, study: str
 def test_a_second_compile_helps_leads_when_the_first_is_stopped_and_has_the_result(team: Crew, study: str) -> None:
     first = team.compile(hold=RACING)
     team.until_asked(first, RACING)
-    second = team.compile(name="second", hold=10)
-    team.until_asked(second, 10)
+    second = team.compile(name="second", hold=SOME)
+    team.until_asked(second, SOME)
     first.send_signal(signal.SIGINT)
     team.go()
     _, said = first.communicate(timeout=300)
@@ -155,8 +156,8 @@ def test_a_second_compile_helps_leads_when_the_first_is_stopped_and_has_the_resu
 def test_a_worker_that_slept_for_a_lease_finds_its_work_taken_over_and_is_refused(team: Crew, study: str) -> None:
     lead = team.compile(hold=RACING)
     team.until_asked(lead, RACING)
-    worker = team.worker(hold=10)
-    team.until_asked(worker, 10)
+    worker = team.worker(hold=SOME)
+    team.until_asked(worker, SOME)
     worker.send_signal(signal.SIGSTOP)
     wait_for(lambda: len(rows(study, "SELECT name FROM members")) == 1, 300)
     team.go()
