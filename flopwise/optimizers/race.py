@@ -29,6 +29,7 @@ ALPHA = 0.1
 WIDTH = 3  # configs that run a block in one round, beside those that the bank answers
 FREE = 8  # most of those
 ROUND_SHARE = 0.05  # of what is left: the less there is, the more often one decides what it is for
+CONFIRMING_SHARE = 0.25  # of what is left once the choice is made: the leader may take it to meet the rest of dev
 OVERLAP = 2  # rounds under way at once: while the last answers of one come in, the next keeps the engine's batch full
 LEADERS = 2  # configs whose counts the upper rungs raise, and whose neighbours are looked at
 PROSPECTS = 64  # configs in view that have not run; the latest ones
@@ -117,7 +118,10 @@ class Race:
                 spent = self.spent(self._moment)
                 self._moment += 1
                 await self._climb()
-                units = self._units(self.left(spent, self._dearest()))
+                left = self.left(spent, self._dearest())
+                units = self._units(left)
+                if not units and not self._rounds:
+                    units = self._confirming(left)
                 if units:
                     self._rounds.append(Round(units, asyncio.ensure_future(self._run_units(units))))
                     self.notify("; ".join(f"{self.label(e)} on {b.start + 1}-{b.stop}" for e, b in self._under_way()))
@@ -219,6 +223,14 @@ class Race:
         met = {e.key: len(self.table.scores(e.key)) for e in short}
         prefers = self.evaluator.prefers
         return [e for e in short if 0 < met[e.key] < enough and prefers(e.key, self.leader, self.dev[: met[e.key]])]
+
+    def _confirming(self, left: float) -> list[tuple[Entrant, range]]:
+        """The leader on the rest of dev, where that takes a small part of what is left: who is chosen by luck falls."""
+        if self.leader is None:
+            return []
+        leader = self.entrants[self.leader]
+        rest = range(len(self.table.scores(leader.key)), len(self.dev))
+        return [(leader, rest)] if rest and self._price(leader, rest) <= left * CONFIRMING_SHARE else []
 
     def _price(self, entrant: Entrant, block: range) -> float:
         return self.standing.price(entrant, block.start, block.stop)

@@ -285,8 +285,8 @@ class Search:
         baseline = next(iter(self.race.entrants.values()))
         ours: list[tuple[float, float]] = []
         plain: list[tuple[float, float]] = []
-        for start in range(0, len(self.splits.holdout), VERDICT_BLOCK):
-            block = self.splits.holdout[start : start + VERDICT_BLOCK]
+        while len(ours) < len(self.splits.holdout):
+            block = self.splits.holdout[len(ours) : len(ours) + self._verdict_block(winner, baseline)]
             try:
                 first = await self.evaluator.cells(winner, "holdout", block)
                 second = await self.evaluator.cells(baseline, "holdout", block) if baseline is not winner else first
@@ -294,6 +294,14 @@ class Search:
                 break
             ours, plain = ours + first, plain + second
         return Verdict.of(ours, plain, baseline, len(self.splits.holdout))
+
+    def _verdict_block(self, winner: Entrant, baseline: Entrant) -> int:
+        """How many pairs meet the holdout at once: fewer where their bounds are more than is left."""
+        cap = self.task.budget.search
+        if cap is None:
+            return VERDICT_BLOCK
+        pairs = (cap - self.meter.spent) / (winner.plan.bound + baseline.plan.bound)
+        return max(min(int(pairs), VERDICT_BLOCK), 1)
 
     def _pipeline(self, winner: Entrant, report: Mapping[str, Any]) -> Pipeline[Any, Any]:
         facts = {

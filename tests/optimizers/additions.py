@@ -61,6 +61,7 @@ def engine(
 
 
 BUDGET = fw.Budget(per_query="4 GFLOP", search="1 TFLOP")
+LIMITS = fw.Limits(configs=16, patience=12)  # an engine that answers at once would have many more tried
 
 
 def search(study: Path | None, using: Any, **changes: Any) -> Any:
@@ -68,7 +69,9 @@ def search(study: Path | None, using: Any, **changes: Any) -> Any:
 
 
 def compiled(program: Any, using: Any, **changes: Any) -> Any:
-    given: dict[str, Any] = {"dev": rows(80), "metric": fw.exact_match("answer"), "budget": BUDGET, "progress": False}
+    given: dict[str, Any] = {
+        "dev": rows(80), "metric": fw.exact_match("answer"), "budget": BUDGET, "limits": LIMITS, "progress": False,
+    }  # fmt: skip
     return fw.compile(program, engine=using, **{**given, **changes})
 
 

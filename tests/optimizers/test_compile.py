@@ -103,7 +103,7 @@ def test_an_engine_that_dies_loses_nothing(tmp_path: Path) -> None:
     def die(_: Any) -> Exception | None:
         nonlocal asked
         asked += 1
-        return fw.EngineError("the engine died") if asked > 600 else None
+        return fw.EngineError("the engine died") if asked > 300 else None
 
     with pytest.raises(fw.EngineError, match="died"):
         additions.search(tmp_path / "study", additions.engine(fail=die))
