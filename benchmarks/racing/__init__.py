@@ -3,8 +3,10 @@
 Parts, each resumable on its own (`--part`, all of them where not given):
 
 matrices    flopwise and its rivals on recorded and generated response matrices, at the same share of the FLOPs
-ablations   the same search without its bank, its racing, its warm start, its prices, its model
+ablations   the same search without its bank, its racing, its warm start, its prices, its model, its one order
 null        searches among configs that are all equal: how often an improvement is claimed
+caps        searches on an engine that answers at the length that hurts most: whether a cap is ever exceeded
+kills       searches that are killed at random moments, alone and in a crew on PostgreSQL
 power       how often a true gain is told, over the size of the holdout, the gain and the discordance
 cells       processor time of a decision, and memory, as cells become many
 
@@ -20,11 +22,13 @@ from pathlib import Path
 from .._report import Report, Target
 from ._store import Store
 
-PARTS = ("matrices", "ablations", "null", "power", "cells")
+PARTS = ("matrices", "ablations", "null", "caps", "kills", "power", "cells")
 _TARGETS = (
     Target("worst_mean_regret", 0.02), Target("worst_hit_rate_large", 0.9, at_most=False),
     Target("worst_flops_share", 0.12), Target("beaten_by", 0), Target("null_claims", 0.05),
     Target("power_10_points_at_400", 0.9, at_most=False), Target("ms_per_decision", 20.0),
+    Target("caps_exceeded", 0), Target("killed_and_not_the_same", 0), Target("cells_lost", 0),
+    Target("asked_again_beyond_flight", 0), Target("crew_off_by", 0.01),
 )  # fmt: skip
 
 
@@ -34,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=200, help="searches of each kind on each matrix (200)")
     parser.add_argument("--share", type=float, default=0.12, help="of the FLOPs that running everything takes (0.12)")
     parser.add_argument("--searches", type=int, default=1000, help="searches under the null (1000)")
+    parser.add_argument("--capped", type=int, default=10_000, help="searches under caps (10000)")
     parser.add_argument("--processes", type=int, default=2, help="searches side by side (2)")
     parser.add_argument("--work", type=Path, default=Path(".cache/racing"), help="where outcomes are kept")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,13 +34,18 @@ def _no_prices(race: Race) -> None:
 
 def _no_model(race: Race) -> None:
     """A config's cells say nothing of another's."""
-    among = race.standing.similarity.among
+    similarity = race.standing.similarity
 
-    def apart(places: Any) -> Any:
-        kernel, shared = among(places)
-        return 0.01 + 0.99 * np.eye(len(kernel)), np.eye(len(shared))
+    def apart(rows: Sequence[int], columns: Sequence[int]) -> Any:
+        return np.where(np.equal.outer(rows, columns), 1.0, 0.01)
 
-    race.standing.similarity.among = apart  # type: ignore[method-assign]
+    similarity.kernel = apart  # type: ignore[method-assign]
+    similarity.shared = lambda places: np.eye(len(places))  # type: ignore[method-assign]
+
+
+def _no_one_order(race: Race) -> None:
+    """Each config meets the examples in an order of its own: no pairs, and less of the bank in common."""
+    race.evaluator.scrambled = True
 
 
 ABLATIONS: dict[str, Change | None] = {
@@ -50,6 +55,7 @@ ABLATIONS: dict[str, Change | None] = {
     "the warm start": _no_warm_start,
     "prices": _no_prices,
     "the model": _no_model,
+    "one order": _no_one_order,
 }
 
 

@@ -26,7 +26,7 @@ def claims_among_equals(kind: str, seed: int) -> tuple[bool, float]:
     """
     rng = np.random.default_rng([7, seed])
     matrix = _equals(rng)
-    outcome = replay(matrix, 0.5, seed)
+    outcome = replay(matrix, 0.12, seed)
     if outcome.arm in (None, 0):
         return False, 1.0
     right = 1 / (1 + np.exp(rng.normal(-0.4, 1.5, _HOLDOUT)))

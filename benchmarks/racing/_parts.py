@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from . import _cells, _honest
+from . import _caps, _cells, _honest, _kills
 from ._ablations import ABLATIONS, replay_without
 from ._generate import generate
 from ._matrix import Matrix, load
@@ -111,6 +111,36 @@ def power(options: argparse.Namespace, store: Store) -> Part:
     curve = _honest.power_curve()
     told = min(row["power"] for row in curve if row["n"] == 400 and row["gain"] == 0.1 and row["discordance"] <= 0.3)
     return Part({"power_10_points_at_400": told}, [], {"curve": curve})
+
+
+def caps(options: argparse.Namespace, store: Store) -> Part:
+    """Whether any cap is ever exceeded."""
+    keys = [("caps", seed) for seed in range(options.capped)]
+    shares = store.fill("searches under caps", keys, _caps.capped, options.processes)
+    most = {"search": max(s for s, _ in shares), "query": max(q for _, q in shares)}
+    row = {
+        "matrix": "adversarial costs",
+        "method": OURS,
+        "searches": len(shares),
+        **{f"most of {k} cap": round(v, 6) for k, v in most.items()},
+    }
+    over = sum(s > 1 or q > 1 for s, q in shares)
+    return Part({"caps_exceeded": over}, [row], {"shares of the caps": shares})
+
+
+def kills(options: argparse.Namespace, store: Store) -> Part:
+    """Whether what was killed ends as if it had not been."""
+    keys = [("killed alone", seed, 4) for seed in range(5)]
+    alone = store.fill("searches killed and started again", keys, _kills.killed_alone, 1)
+    crews = store.fill("crews that lose two of four", [("killed crew", s) for s in range(3)], _kills.killed_crew, 1)
+    figures = {
+        "killed_and_not_the_same": sum(not one["same"] for one in alone),
+        "kills": sum(one["kills"] for one in alone),
+        "cells_lost": sum(one["lost"] for one in crews),
+        "asked_again_beyond_flight": sum(max(one["asked again"] - one["in flight"], 0) for one in crews),
+        "crew_off_by": max(one["off by"] for one in crews),
+    }
+    return Part(figures, [], {"alone": alone, "crews": crews})
 
 
 def cells(options: argparse.Namespace, store: Store) -> Part:

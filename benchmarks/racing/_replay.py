@@ -21,10 +21,15 @@ from ._space import arm_of, space_of
 
 
 class Cells:
-    """Stands where the evaluator stands: gives a race the matrix's cells, at the bank's prices."""
+    """Stands where the evaluator stands: gives a race the matrix's cells, at the bank's prices.
+
+    Attributes:
+        scrambled: True where each config meets the examples in an order of its own, as an ablation has it.
+    """
 
     def __init__(self, bank: Bank) -> None:
         self.bank = bank
+        self.scrambled = False
         self.store = self
         self._known: dict[tuple[str, str], tuple[float, float]] = {}
         self._arms: dict[str, int] = {}
@@ -42,6 +47,8 @@ class Cells:
             key = (entrant.key, example.id)
             if key not in self._known:
                 arm, at = self.arm(entrant), int(example.id)
+                if self.scrambled:
+                    at = permutation(self.bank.matrix.total, arm)[at]
                 self._known[key] = (float(self.bank.draw(arm, at, at + 1)[0]), self.bank.full(arm, at))
             found.append(self._known[key])
         return found

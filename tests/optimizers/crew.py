@@ -13,7 +13,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from flopwise.backends.runtime.address import Address
+from flopwise.backends.runtime.postgres import Session
+from flopwise.backends.runtime.postgres_tables import open_schema
 from tests.cli.conftest import heed_interrupts
 from tests.postgres_server import wait_for
 
@@ -118,3 +122,33 @@ def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err[-3000:]
     return out, err
+
+
+def report(folder: Path, name: str = "found") -> dict[str, Any]:
+    """What a search of the crew's has to say."""
+    found: dict[str, Any] = json.loads((folder / f"{name}.fw" / "report.json").read_text())
+    return found
+
+
+def findings(report: dict[str, Any]) -> dict[str, Any]:
+    """A report less what it took to find this; an engine that is started again has nothing cached."""
+    return {k: v for k, v in report.items() if k not in ("spent", "seconds", "reused")}
+
+
+def rows(study: str, sql: str) -> list[tuple[Any, ...]]:
+    """What a statement gives in a study's database."""
+    address = Address.parse(study)
+    session = Session(address, open_schema(address, create=False))
+    try:
+        return session.rows(sql)
+    finally:
+        session.close()
+
+
+def check_books(study: str) -> float:
+    """That nothing is held or claimed any more and the cap was kept; FLOPs spent."""
+    wait_for(lambda: not rows(study, "SELECT name FROM members"))
+    ((spent, held, cap),) = rows(study, "SELECT spent, held, cap FROM budget")
+    assert spent <= cap and abs(held) < 1.0
+    assert not rows(study, "SELECT key FROM reservations")
+    return float(spent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +15,11 @@ from sqlalchemy.pool import NullPool
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
 from flopwise.backends.runtime.address import Address
-from flopwise.backends.runtime.postgres import Session
-from flopwise.backends.runtime.postgres_tables import open_schema
 from flopwise.optimizers.joining import join
 from tests.postgres_server import Server, wait_for
 
 from . import additions
-from .crew import Crew, crew, ended
+from .crew import Crew, check_books, crew, ended, findings, report, rows
 
 RACING = 180  # samples after which a coordinator is in the race, with more cells posted than it has claimed
 SOME = 5  # samples after which a worker stands still: it has claimed some of those cells, and left some
@@ -37,34 +34,6 @@ def study(postgres: Server, tmp_path: Path) -> str:
 def team(tmp_path: Path, study: str) -> Iterator[Crew]:
     with crew(tmp_path, study) as made:
         yield made
-
-
-def report(folder: Path, name: str = "found") -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / f"{name}.fw" / "report.json").read_text())
-    return found
-
-
-def findings(report: dict[str, Any]) -> dict[str, Any]:
-    """A report less what it took to find this; an engine that is started again has nothing cached."""
-    return {k: v for k, v in report.items() if k not in ("spent", "seconds", "reused")}
-
-
-def rows(study: str, sql: str) -> list[tuple[Any, ...]]:
-    address = Address.parse(study)
-    session = Session(address, open_schema(address, create=False))
-    try:
-        return session.rows(sql)
-    finally:
-        session.close()
-
-
-def check_books(study: str) -> float:
-    """That nothing is held or claimed any more and the cap was kept; FLOPs spent."""
-    wait_for(lambda: not rows(study, "SELECT name FROM members"))
-    ((spent, held, cap),) = rows(study, "SELECT spent, held, cap FROM budget")
-    assert spent <= cap and held == pytest.approx(0.0, abs=1.0)
-    assert not rows(study, "SELECT key FROM reservations")
-    return float(spent)
 
 
 def test_two_workers_help_and_nobody_asks_for_a_sample_that_another_has(team: Crew, study: str) -> None:
