@@ -7,19 +7,18 @@ search that was killed takes the same decisions again, without asking anything t
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import BudgetError, GraphError
-from ..ir.choices import ChoiceValue, config_key
+from ..errors import BudgetError
+from ..ir.choices import ChoiceValue
 from ..ir.flops import format_flops
 from .data import Example
 from .evaluate import Entrant, Evaluator
 from .front import FRONT_SHARE
 from .ladder import first_rungs, upper_rungs
-from .proposals import at_random, neighbours
+from .prospects import Make, Prospects
 from .racing import Bet, level, share
 from .space import Space
 from .standing import Standing
@@ -32,8 +31,6 @@ ROUND_SHARE = 0.05  # of what is left: the less there is, the more often one dec
 CONFIRMING_SHARE = 0.25  # of what is left once the choice is made: the leader may take it to meet the rest of dev
 OVERLAP = 2  # rounds under way at once: while the last answers of one come in, the next keeps the engine's batch full
 LEADERS = 2  # configs whose counts the upper rungs raise, and whose neighbours are looked at
-PROSPECTS = 64  # configs in view that have not run; the latest ones
-CHANCE = 4  # random ones that come into view at every look
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Race:
 
     def __init__(
         self, space: Space, trials: Trials, evaluator: Evaluator, dev: Sequence[Example],
-        make: Callable[[Mapping[str, ChoiceValue]], Entrant], spent: Callable[[int], float],
+        make: Make, spent: Callable[[int], float],
         left: Callable[[float, float], float], limits: Limits, notify: Callable[[str], None],
         led: Callable[[Entrant], Awaitable[None]],
     ) -> None:  # fmt: skip
@@ -88,7 +85,6 @@ class Race:
         self.trials = trials
         self.evaluator = evaluator
         self.dev = dev
-        self.make = make
         self.spent = spent
         self.left = left
         self.limits = limits
@@ -97,11 +93,8 @@ class Race:
         self.standing = Standing(space, len(dev))
         self.table = self.standing.table
         self.entrants: dict[str, Entrant] = {}
-        self.refused: dict[str, str] = {}
-        self._impossible: set[str] = set()  # what came into view and cannot run within the per-query cap
+        self.prospects = Prospects(space, trials, self._maker(make))
         self.leader: str | None = None
-        self._prospects: dict[str, Entrant] = {}
-        self._explored: set[str] = set()  # configs whose neighbours are in view
         self._paid: set[str] = set()  # configs that had something to draw
         self._bets: dict[tuple[str, str], Bet] = {}
         self._incumbents: list[str] = []
@@ -200,11 +193,12 @@ class Race:
 
     def _by_promise(self, busy: set[str]) -> list[Entrant]:
         """Configs, tried or not, by their expected gain for a FLOP; those without any are left out."""
-        self._look_around()
+        state = f"{len(self.entrants)}/{self.leader}"  # of the race: what chance depends on
+        self.prospects.look_around(self._best(), state, self._may_enter())
         if not self.table.filled:
-            return [] if busy else list(self._prospects.values())
+            return [] if busy else self.prospects.in_view
         known = [e for e in self.entrants.values() if self.table.scores(e.key) or e.status == "racing"]
-        every = [*known, *(self._prospects.values() if self._may_enter() else self._free_prospects())]
+        every = [*known, *(self.prospects.in_view if self._may_enter() else self._free_prospects())]
         open_ = [
             i
             for i, e in enumerate(every)
@@ -237,7 +231,7 @@ class Race:
 
     def _free_prospects(self) -> list[Entrant]:
         first = range(self.standing.next_stop(0))
-        return [e for e in self._prospects.values() if self._price(e, first) == 0]
+        return [e for e in self.prospects.in_view if self._price(e, first) == 0]
 
     def _dearest(self) -> float:
         """Most FLOPs per query of any config that may win."""
@@ -266,8 +260,7 @@ class Race:
             self._ask(rung)
 
     def _ask(self, rung: Mapping[str, ChoiceValue]) -> None:
-        asked = self.trials.ask(rung)
-        entrant = self._made(*asked) if asked is not None else None
+        entrant = self.prospects.rung(rung)
         if entrant is not None:
             entrant.rung = True
             self.entrants[entrant.key] = entrant
@@ -275,54 +268,25 @@ class Race:
 
     def _admit(self, prospect: Entrant, price: float) -> bool:
         """Let a prospect in; False where it stands in the trials already."""
-        del self._prospects[prospect.key]
-        asked = prospect.key in self.trials.open or self.trials.ask(prospect.config)
-        if not asked:
+        if not self.prospects.let_in(prospect):
             return False
         self.entrants[prospect.key] = prospect
         self._since_leader += price > 0
         return True
 
     def _may_enter(self) -> bool:
-        return len(self._paid) + len(self.refused) < self.limits.configs and self._since_leader < self.limits.patience
+        return (
+            len(self._paid) + len(self.prospects.refused) < self.limits.configs
+            and self._since_leader < self.limits.patience
+        )
 
-    def _look_around(self) -> None:
-        """Keep configs in view that may be worth a try: the sampler's, neighbours of the leaders, and chance."""
-        rng = random.Random(f"{self.trials.seed}/{len(self.entrants)}/{self.leader}")
-        if not any(key in self._prospects for key in self.trials.open) and self._may_enter():
-            proposed = self.trials.ask()
-            if proposed is not None:
-                self._see(proposed[1], proposed[0])
-        for leader in self._best():
-            if leader.key not in self._explored:
-                self._explored.add(leader.key)
-                for neighbour in neighbours(self.space, leader.config, rng):
-                    self._see(neighbour)
-        for _ in range(CHANCE):
-            self._see(at_random(self.space, rng))
-        out_of_view = [key for key in self._prospects if key not in self.trials.open]
-        for key in out_of_view[: max(len(self._prospects) - PROSPECTS, 0)]:
-            del self._prospects[key]
+    def _maker(self, make: Make) -> Make:
+        def made(config: Mapping[str, ChoiceValue]) -> Entrant:
+            entrant = make(config)
+            self.standing.enter(entrant)
+            return entrant
 
-    def _see(self, config: Mapping[str, ChoiceValue], key: str = "") -> None:
-        key = key or config_key(config)
-        if not any(key in known for known in (self.entrants, self.refused, self._prospects, self._impossible)):
-            made = self._made(key, config)
-            if made is not None:
-                self._prospects[key] = made
-
-    def _made(self, key: str, config: Mapping[str, ChoiceValue]) -> Entrant | None:
-        try:
-            entrant = self.make(config)
-        except (BudgetError, GraphError) as error:  # over the cap, or longer than the model's context
-            if key not in self.trials.open:
-                self._impossible.add(key)
-            else:
-                self.refused[key] = str(error)
-                self.trials.tell(key, (), 0.0, dropped=False, over_cap=1.0, why=str(error))
-            return None
-        self.standing.enter(entrant)
-        return entrant
+        return made
 
     def _best(self) -> list[Entrant]:
         return self.standing.ranked(self.entrants.values())[:LEADERS]

@@ -91,7 +91,7 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
         "cold": winner.plan.cold,
         "demos": dict(search.pool.notes),
         "tried": [_row(t, t is won) for t in tried],
-        "refused": [{"config": k, "why": why} for k, why in race.refused.items()],
+        "refused": [{"config": k, "why": why} for k, why in race.prospects.refused.items()],
         "objectives": {name: o.better for name, o in race.evaluator.objectives.items()},
         "front": [p.as_row() for p in _front(race, tried, won)],
         "instructions": instructions_report(search.proposer, race, winner),
