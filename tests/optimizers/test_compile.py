@@ -347,3 +347,12 @@ def test_trials_that_are_no_trials_are_told(tmp_path: Path) -> None:
     (tmp_path / "study" / "optuna.db").write_bytes(b"not a database, " * 64)
     with pytest.raises(fw.StudyError, match=r"optuna.db cannot be opened: .*remove them"):
         additions.search(tmp_path / "study", additions.engine())
+
+
+def test_a_search_without_a_folder_asks_for_no_sample_twice() -> None:
+    using = additions.engine()
+    additions.search(None, using)
+    asked = Counter(
+        (r.ids, r.decoding, r.grammar, r.stream, r.first_index + i) for r in using.asked for i in range(r.n)
+    )
+    assert max(asked.values()) == 1
