@@ -21,8 +21,9 @@ class TrialStorage(NamedTuple):
 
     Attributes:
         url: The storage, as Optuna takes it.
-        study: Name of the study of every trial by its mean score: what left the race early is pruned, what was refused
-            has failed. With "-front" it is that of those that saw all of dev, by score and FLOPs per query.
+        study: Name of the study of every trial by its mean score: what was beaten, or met too few examples to stand
+            beside the winner, is pruned; what was refused has failed. With "-front" it is that of the others, by score
+            and FLOPs per query.
         shown: What it is called in messages; a URL may hold a password.
     """
 
@@ -42,6 +43,7 @@ class Told:
         why: Why it was dropped or refused.
         scores: Its scores on the first examples.
         flops: Mean FLOPs per query.
+        complete: False where it was beaten, or met too few examples to stand beside the winner.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Told:
     why: str
     scores: Sequence[float]
     flops: float
+    complete: bool = False
 
     def running_means(self) -> dict[int, float]:
         """The mean score after 1, 2, 4, 8, ... and all examples: the same steps for every trial."""
@@ -90,7 +93,7 @@ class Mirror:
         means = told.running_means()
         last = list(means.values())[-1:]
         self._add(self._scores, trial, told, last, means)
-        if told.status == "done":
+        if told.complete and told.scores:
             self._add(self._front, trial, told, [*last, told.flops], {})
 
     def _add(
@@ -115,7 +118,7 @@ def _state(told: Told) -> TrialState:
 
     if not told.scores:
         return TrialState.FAIL
-    return TrialState.COMPLETE if told.status == "done" else TrialState.PRUNED
+    return TrialState.COMPLETE if told.complete else TrialState.PRUNED
 
 
 def _place(url: str) -> Any:

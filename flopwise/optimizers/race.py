@@ -340,10 +340,11 @@ class Race:
                 self._incumbents.append(best.key)
 
     def _tell_rest(self) -> None:
+        enough = len(self.table.scores(self.leader)) * FRONT_SHARE if self.leader is not None else 0
         for entrant in [e for e in self.entrants.values() if e.status == "racing"]:
             entrant.status = "unfinished"
             entrant.why = entrant.why or "what more of it would tell was not worth its FLOPs"
-            self._tell(entrant, dropped=True)
+            self._tell(entrant, dropped=len(self.table.scores(entrant.key)) < enough)
 
     def _tell(self, entrant: Entrant, dropped: bool) -> None:
         scores, flops = self.table.scores(entrant.key), self.table.flops(entrant.key)

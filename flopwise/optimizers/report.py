@@ -141,10 +141,10 @@ def _measured(race: Race, number: int, raced: str, entrant: Entrant, expected: f
 
 
 def _front(race: Race, tried: Sequence[_Tried], won: _Tried) -> Front:
-    """The front of what met at least half as many examples of dev as the winner."""
+    """The front of what met at least half as many examples of dev as the winner, and of the plain prompt."""
     better = {name: o.better for name, o in race.evaluator.objectives.items()}
     enough = len(won.cells) * FRONT_SHARE
-    known = [t.point for t in tried if t.point is not None and (len(t.cells) >= enough or t is won)]
+    known = [t.point for t in tried if t.point is not None and (len(t.cells) >= enough or t is won or t.number == 1)]
     return Front.of(known, better, won.number)
 
 

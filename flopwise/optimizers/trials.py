@@ -79,7 +79,7 @@ class Trials:
             key: The config.
             scores: Its scores on the first examples.
             flops: Its mean FLOPs per query.
-            dropped: True where it did not see all examples.
+            dropped: True where it was beaten, or met too few examples to stand beside the winner.
             over_cap: By how many FLOPs it breaks the per-query cap.
             name: Its number in reports, such as "#3".
             status: Its status in the race.
@@ -96,7 +96,8 @@ class Trials:
         else:
             finished = self._study.tell(trial, mean)
         if self._mirror is not None:
-            self._mirror.keep(finished, Told(name, key, "refused" if over_cap else status, why, scores, flops))
+            became = "refused" if over_cap else status
+            self._mirror.keep(finished, Told(name, key, became, why, scores, flops, complete=not dropped))
 
     def _forget(self, trial: optuna.Trial) -> None:
         from optuna.trial import TrialState

@@ -250,11 +250,13 @@ def test_after_a_silence_it_is_made_sure_that_the_server_is_the_same(
 def test_closing_ends_what_is_under_way(make: Callable[..., SGLangEngine], fake: Fake) -> None:
     engine = make()
     fake.answers = ["never"]
-    threading.Thread(target=lambda: (fake.asked.wait(), engine.close()), daemon=True).start()
+    closing = threading.Thread(target=lambda: (fake.asked.wait(), engine.close()), daemon=True)
+    closing.start()
     with pytest.raises(EngineError, match="closed before the answer"):
         asyncio.run(engine.generate(ASK))
     with pytest.raises(EngineError, match="is closed; make a new one"):
         asyncio.run(engine.generate(ASK))
+    closing.join(60)
     assert fake.closed == 1
 
 
