@@ -85,7 +85,7 @@ def replay(
         stream, count = matrix.arms[arm_of(matrix, config)]
         bound = 2.0 * float(matrix.flops[stream][:count].sum(axis=0).mean())
         plan: Any = SimpleNamespace(bound=bound)
-        drawn = (Draw(str(stream), count, bound),) if banked else ()
+        drawn = (Draw(str(stream), count, bound, count),) if banked else ()
         return Entrant(config_key(config), dict(config), plan, None, drawn)  # type: ignore[arg-type]
 
     race = Race(

@@ -24,11 +24,13 @@ class Draw:
         source: Hash of what is asked and of all it depends on.
         count: How many samples or trips at most.
         flops: The most that all of them take.
+        sure: How many are drawn in any case: of samples in waves only those that a vote needs to begin with.
     """
 
     source: str
     count: int
     flops: float
+    sure: int
 
 
 def draws(plan: Plan) -> tuple[Draw, ...]:
@@ -38,8 +40,14 @@ def draws(plan: Plan) -> tuple[Draw, ...]:
     for node in plan.graph.nodes:
         bound = plan.bounds.get(node.name)
         if bound is not None:
-            found.append(Draw(sources[node.name], _count(node), bound.worst))
+            count = _count(node)
+            found.append(Draw(sources[node.name], count, bound.worst, min(_sure(node, count), count)))
     return tuple(found)
+
+
+def _sure(node: Node, count: int) -> int:
+    attrs = node.attrs
+    return attrs.required if isinstance(attrs, Loop) and attrs.waves is not None else count
 
 
 def _count(node: Node) -> int:

@@ -29,7 +29,7 @@ class Point:
         bound: FLOPs that no query exceeded there: its static bound under the search's `per_query`.
         objectives: Mean of each of the user's objectives over the examples that gave a record; None where none did.
         expected: The score that the search counts on, by which points are compared: what all cells together say of the
-            config, less a standard deviation. So one that met few examples, or lucky ones, is not taken for better
+            config, less some deviations. So one that met few examples, or lucky ones, is not taken for better
             than it may be. None in what earlier versions made: the mean score counts then.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import BudgetError, GraphError
 from ..ir.choices import ChoiceValue, config_key
@@ -59,11 +59,11 @@ class Prospects:
         self._entered.add(entrant.key)
         return entrant.key in self.trials.open or self.trials.ask(entrant.config) is not None
 
-    def look_around(self, leaders: Iterable[Entrant], state: str, propose: bool) -> None:
+    def look_around(self, leaders: Sequence[Entrant], state: str, propose: bool) -> None:
         """Keep configs in view that may be worth a try.
 
         Args:
-            leaders: Whose neighbours to look at.
+            leaders: Whose neighbours to look at, the best first.
             state: What chance depends on, so that a search which goes on sees what it saw.
             propose: Whether the sampler may be asked.
         """
@@ -72,13 +72,13 @@ class Prospects:
             proposed = self.trials.ask()
             if proposed is not None:
                 self._see(proposed[1], proposed[0])
-        for leader in leaders:
+        for _ in range(CHANCE):
+            self._see(at_random(self.space, rng))
+        for leader in reversed(leaders):  # what came first goes out of view first
             if leader.key not in self._explored:
                 self._explored.add(leader.key)
                 for neighbour in neighbours(self.space, leader.config, rng):
                     self._see(neighbour)
-        for _ in range(CHANCE):
-            self._see(at_random(self.space, rng))
         out_of_view = [key for key in self._in_view if key not in self.trials.open]
         for key in out_of_view[: max(len(self._in_view) - PROSPECTS, 0)]:
             del self._in_view[key]

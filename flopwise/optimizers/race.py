@@ -30,6 +30,7 @@ FREE = 8  # most of those
 ROUND_SHARE = 0.05  # of what is left: the less there is, the more often one decides what it is for
 CONFIRMING_SHARE = 0.25  # of what is left once the choice is made: the leader may take it to meet the rest of dev
 OVERLAP = 2  # rounds under way at once: while the last answers of one come in, the next keeps the engine's batch full
+CROWD = 4  # times the configs that may be paid for: so many are in the race at most, those that cost nothing included
 LEADERS = 2  # configs whose counts the upper rungs raise, and whose neighbours are looked at
 
 
@@ -160,36 +161,45 @@ class Race:
     def _units(self, left: float) -> list[tuple[Entrant, range]]:
         """What runs next: the ladder first, then whoever promises most for a FLOP, as far as the budget goes."""
         busy = self._busy()
-        waiting = [e for e in self._fresh() if e.key not in busy]
-        ranked = waiting if waiting else self._by_promise(busy)
         pending = [(e, b) for e, b in self._under_way()]
         left -= sum(self._price(e, b) for e, b in pending)
+        ranked = self._waiting(busy, left) or self._by_promise(busy)
         drawn = {draw.source for e, _ in pending for draw in e.draws}
         units: list[tuple[Entrant, range]] = []
         paid, taken, most = 0, 0.0, left * ROUND_SHARE
         for entrant in ranked:
             done = len(self.table.scores(entrant.key))
             block = range(done, self.standing.next_stop(done))
-            price = self._price(entrant, block)
+            price, free = self._price(entrant, block), self._is_free(entrant, block)
             if paid == WIDTH or len(units) == WIDTH + FREE or (paid and taken + price > most):
                 break
             # What another is drawing will be in the bank by the next round.
-            if price > 0 and any(draw.source in drawn for draw in entrant.draws):
+            if not free and any(draw.source in drawn for draw in entrant.draws):
                 continue
             # What a first block takes is a guess, and the meter keeps the cap: something is tried in any case.
             if price > left and (self.table.filled or units or pending):
                 entrant.why = f"its next block may take {format_flops(price)}, more than is left"
                 continue
-            if entrant.key not in self.entrants and not self._admit(entrant, price):
+            if entrant.key not in self.entrants and not self._admit(entrant, free):
                 continue
             entrant.why = ""
             left, taken = left - price, taken + price
-            if price > 0:
+            if not free:
                 paid += 1
                 drawn |= {draw.source for draw in entrant.draws}
                 self._paid.add(entrant.key)
             units.append((entrant, block))
         return units
+
+    def _waiting(self, busy: set[str], left: float) -> list[Entrant]:
+        """Rungs of the ladder that have not run; one that is too dear now waits for its turn as any other config."""
+        waiting = [e for e in self._fresh() if e.key not in busy]
+        if not self.table.filled:
+            return waiting
+        first = range(self.standing.next_stop(0))
+        for entrant in waiting:
+            entrant.rung = self._price(entrant, first) <= left
+        return [e for e in waiting if e.rung]
 
     def _by_promise(self, busy: set[str]) -> list[Entrant]:
         """Configs, tried or not, by their expected gain for a FLOP; those without any are left out."""
@@ -230,8 +240,14 @@ class Race:
         return self.standing.price(entrant, block.start, block.stop)
 
     def _free_prospects(self) -> list[Entrant]:
+        if len(self.entrants) >= CROWD * self.limits.configs:
+            return []
         first = range(self.standing.next_stop(0))
-        return [e for e in self.prospects.in_view if self._price(e, first) == 0]
+        return [e for e in self.prospects.in_view if self._is_free(e, first)]
+
+    def _is_free(self, entrant: Entrant, block: range) -> bool:
+        """Whether the bank has all that a config would draw."""
+        return self.standing.lacking(entrant, block.start, block.stop) == 0
 
     def _dearest(self) -> float:
         """Most FLOPs per query of any config that may win."""
@@ -266,19 +282,18 @@ class Race:
             self.entrants[entrant.key] = entrant
             self._since_leader += 1
 
-    def _admit(self, prospect: Entrant, price: float) -> bool:
-        """Let a prospect in; False where it stands in the trials already."""
-        if not self.prospects.let_in(prospect):
+    def _admit(self, prospect: Entrant, free: bool) -> bool:
+        """Let a prospect in; False where it stands in the trials already, or none may enter that has to draw."""
+        if (not free and not self._may_enter()) or not self.prospects.let_in(prospect):
             return False
         self.entrants[prospect.key] = prospect
-        self._since_leader += price > 0
+        self._since_leader += not free
         return True
 
     def _may_enter(self) -> bool:
-        return (
-            len(self._paid) + len(self.prospects.refused) < self.limits.configs
-            and self._since_leader < self.limits.patience
-        )
+        paid = self._paid | {e.key for e in self._fresh()}
+        enough = len(paid) + len(self.prospects.refused) >= self.limits.configs
+        return not enough and self._since_leader < self.limits.patience
 
     def _maker(self, make: Make) -> Make:
         def made(config: Mapping[str, ChoiceValue]) -> Entrant:
@@ -308,7 +323,7 @@ class Race:
     # judging --------------------------------------------------------------------------------------------
 
     def _judge(self) -> None:
-        """Note the leader, drop what it beats at no higher cost, mark what has seen all of dev."""
+        """Note the leader, drop what it beats at about its cost or more, mark what has seen all of dev."""
         self._note_leader()
         for entrant in [e for e in self.entrants.values() if e.status == "racing"]:
             if self._beaten(entrant):
@@ -333,8 +348,10 @@ class Race:
         return not self.evaluator.prefers(entrant.key, self.leader, self.dev[: bet.seen])
 
     def _note_leader(self) -> None:
-        best = self.standing.leader(e for e in self.entrants.values() if e.status != "dropped")
+        best = self.standing.leader(self.entrants.values())
         if best is not None and best.key != self.leader:
+            if best.status == "dropped":  # by one that has been found out since
+                best.status, best.why = "racing", ""
             self.leader, self._since_leader = best.key, 0
             if best.key not in self._incumbents:
                 self._incumbents.append(best.key)
@@ -343,10 +360,13 @@ class Race:
         enough = len(self.table.scores(self.leader)) * FRONT_SHARE if self.leader is not None else 0
         for entrant in [e for e in self.entrants.values() if e.status == "racing"]:
             entrant.status = "unfinished"
-            entrant.why = entrant.why or "what more of it would tell was not worth its FLOPs"
+            if entrant.key != self.leader:
+                entrant.why = entrant.why or "what more of it would tell was not worth its FLOPs"
             self._tell(entrant, dropped=len(self.table.scores(entrant.key)) < enough)
 
     def _tell(self, entrant: Entrant, dropped: bool) -> None:
+        if entrant.key not in self.trials.open:  # told when it was dropped, and back since
+            return
         scores, flops = self.table.scores(entrant.key), self.table.flops(entrant.key)
         name, status = self.label(entrant), entrant.status
         self.trials.tell(entrant.key, scores, flops, dropped, name=name, status=status, why=entrant.why)
@@ -355,7 +375,7 @@ class Race:
 
     def winner(self) -> Entrant | None:
         """The config thought best by all cells together; None where there is none."""
-        return self.standing.leader(e for e in self.entrants.values() if e.status != "dropped")
+        return self.standing.leader(self.entrants.values())
 
     def expected(self) -> dict[str, float]:
         """The score that can be counted on, by key, of every config with cells; see `Standing.expected`."""

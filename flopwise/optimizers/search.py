@@ -300,7 +300,7 @@ class Search:
         cap = self.task.budget.search
         if cap is None:
             return VERDICT_BLOCK
-        pairs = (cap - self.meter.spent) / (winner.plan.bound + baseline.plan.bound)
+        pairs = (cap - self.meter.spent) / max(winner.plan.bound + baseline.plan.bound, 1.0)
         return max(min(int(pairs), VERDICT_BLOCK), 1)
 
     def _pipeline(self, winner: Entrant, report: Mapping[str, Any]) -> Pipeline[Any, Any]:

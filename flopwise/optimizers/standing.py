@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .space import Space
 
 PRIOR_USE = 0.35  # share of its bound that a config is thought to take while none has run; the cap holds regardless
-CAUTION = 1.0  # standard deviations that are taken off what is expected of a config, where one is to be chosen
+CAUTION = 1.5  # standard deviations that are taken off what is expected of a config, where one is to be chosen
 TIERS = ((1.0, 1.0), (0.5, 0.1), (0.25, 0.1))  # (cost as a share of the leader's, weight of the best under that cost)
 
 
@@ -55,7 +55,7 @@ class Standing:
             self._use[self._places[entrant.key]] = self.table.flops(entrant.key) / entrant.plan.bound
         for draw in entrant.draws:
             drawn = self._drawn.setdefault(draw.source, np.zeros(self.total, np.int64))
-            drawn[index] = max(int(drawn[index]), draw.count)
+            drawn[index] = max(int(drawn[index]), draw.sure)
 
     def belief(self, entrants: Sequence[Entrant]) -> Belief:
         """What is thought of these configs; some config has cells."""
@@ -91,7 +91,8 @@ class Standing:
         def toll(i: int, start: int, stop: int) -> float:
             return self.toll(entrants[i], start, stop)
 
-        return [float(x) for x in rates(belief, open_, self.next_stop, toll, tiers, self.total)]
+        # Rounded, so that a machine that adds up in another order decides the same.
+        return [float(f"{x:.9e}") for x in rates(belief, open_, self.next_stop, toll, tiers, self.total)]
 
     def next_stop(self, done: int) -> int:
         """After how many examples a config that has met `done` stops next."""
@@ -116,7 +117,7 @@ class Standing:
         return sorted(met, key=lambda e: (-expected[e.key], self.table.flops(e.key), e.key))
 
     def expected(self, met: Sequence[Entrant]) -> dict[str, float]:
-        """The score that can be counted on, by config key: what is expected less a standard deviation.
+        """The score that can be counted on, by config key: what is expected less `CAUTION` deviations.
 
         Args:
             met: Configs with cells; at least one.
@@ -133,23 +134,21 @@ class Standing:
 
     def price(self, entrant: Entrant, start: int, stop: int) -> float:
         """FLOPs that a config takes for examples `start` to `stop` beyond what the bank has."""
-        return self.cost(entrant) * self._lacking(entrant, start, stop)
+        return self.cost(entrant) * self.lacking(entrant, start, stop)
 
     def toll(self, entrant: Entrant, start: int, stop: int) -> float:
         """What a block counts for in deciding who runs next: its price."""
         return self.price(entrant, start, stop)
 
-    def _lacking(self, entrant: Entrant, start: int, stop: int) -> float:
+    def lacking(self, entrant: Entrant, start: int, stop: int) -> float:
         """How many examples' worth of a config's draws is not in the bank, by the bounds of the draws."""
-        whole = sum(draw.flops for draw in entrant.draws)
-        if not whole:
-            return float(stop - start)
-        missing = 0.0
+        priced = any(draw.flops for draw in entrant.draws)  # not without a cost model
+        whole, missing = 0.0, 0.0
         for draw in entrant.draws:
-            drawn = self._drawn.get(draw.source)
+            drawn, weight = self._drawn.get(draw.source), draw.flops if priced else draw.count
             have = 0 if drawn is None else drawn[start:stop].clip(max=draw.count).sum()
-            missing += draw.flops * (stop - start - float(have) / draw.count)
-        return missing / whole
+            whole, missing = whole + weight, missing + weight * (stop - start - float(have) / draw.count)
+        return missing / whole if whole else float(stop - start)
 
     def _used(self, entrant: Entrant) -> float:
         """The share of its bound that a config will probably use, by how alike the known ones are."""

@@ -46,6 +46,7 @@ class Trials:
         self.open: dict[str, optuna.Trial] = {}
         self._tried: set[str] = set()
         self._asked = 0
+        self._used_up = -1  # how many had been tried when nothing new was found last
 
     def ask(self, preset: Config | None = None) -> tuple[str, dict[str, ChoiceValue]] | None:
         """A config not tried yet, as (key, config); None where the space seems used up.
@@ -53,6 +54,8 @@ class Trials:
         Args:
             preset: Ask for this one.
         """
+        if preset is None and self._used_up == len(self._tried):
+            return None
         for attempt in range(1 if preset is not None else ATTEMPTS):
             if preset is not None:
                 self._study.enqueue_trial(self.space.params(preset))
@@ -67,6 +70,8 @@ class Trials:
                 self.open[key] = trial
                 return key, config
             self._forget(trial)
+        if preset is None:
+            self._used_up = len(self._tried)
         return None
 
     def tell(

@@ -14,6 +14,7 @@ from pydantic_core import core_schema
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
 from flopwise.cli.report import failure_text
+from flopwise.ir.flops import FlatCost
 from flopwise.optimizers.cells import CellStore
 from flopwise.optimizers.race import Limits
 
@@ -356,3 +357,31 @@ def test_a_search_without_a_folder_asks_for_no_sample_twice() -> None:
         (r.ids, r.decoding, r.grammar, r.stream, r.first_index + i) for r in using.asked for i in range(r.n)
     )
     assert max(asked.values()) == 1
+
+
+@pytest.mark.parametrize("configs", [1, 4])
+@pytest.mark.parametrize("cost", [FlatCost(1e6), None])
+def test_no_more_configs_are_paid_for_than_the_limit_says(configs: int, cost: FlatCost | None) -> None:
+    class Warm(fw.Program):
+        warmth = fw.real(0.1, 1.0)
+        draft = fw.Predict(additions.Add, demos=())
+
+        def forward(self, question: str) -> additions.Add:
+            return fw.vote(fw.sample(self.draft, n=2, temperature=self.warmth)(question=question), field="answer")
+
+    using = fw.ScriptedEngine(additions.say, settings=ScriptedSettings(cost=cost))
+    found = additions.compiled(Warm(), using, limits=Limits(configs=configs), budget=fw.Budget())
+    assert 1 <= len(found.report["tried"]) <= configs
+
+
+def test_a_rung_that_is_too_dear_does_not_end_the_race() -> None:
+    class Many(fw.Program):
+        draft = fw.Predict(additions.Add, demos=())
+        n = fw.integer(1, 2000, log=True)
+
+        def forward(self, question: str) -> additions.Add:
+            return fw.vote(fw.sample(self.draft, n=self.n)(question=question), field="answer")
+
+    report = additions.compiled(Many(), additions.engine(), budget=fw.Budget(search="8 GFLOP")).report
+    assert max(row["examples"] for row in report["tried"]) > 8
+    assert len([row for row in report["tried"] if row["examples"]]) > 3
