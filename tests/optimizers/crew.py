@@ -82,7 +82,7 @@ class Crew:
         return process
 
     def compile(self, study: str | None = None, *, name: str = "found", hold: int = 0) -> subprocess.Popen[str]:
-        budget = ("--per-query", "4 GFLOP", "--search", "1 TFLOP", "--max-configs", "8")
+        budget = ("--per-query", "4 GFLOP", "--search", "1 TFLOP", "--max-configs", "16")
         data = ("--dev", "dev.jsonl", "--metric", "exact:answer", "-o", f"{name}.fw")
         return self.start("compile", "adder.py:Adder", *data, *budget, "--study", study or self.study, hold=hold)
 
