@@ -57,8 +57,9 @@ def _disturbed(team: Crew, rng: random.Random) -> dict[str, Any]:
     lead = team.compile(hold=asked)
     team.until_asked(lead, asked)
     some = rng.randint(2, 6)
-    workers = [team.worker("adder.py:Adder", hold=some), team.worker("adder.py:Adder"), team.worker()]
-    team.until_asked(workers[0], some)
+    workers = [team.worker("adder.py:Adder", hold=some)]
+    team.until_asked(workers[0], some)  # before others take what is posted
+    workers += [team.worker("adder.py:Adder"), team.worker()]
     before = _cells(team)
     for process in (lead, workers[0]):
         process.send_signal(signal.SIGKILL)

@@ -58,8 +58,9 @@ def test_two_workers_help_and_nobody_asks_for_a_sample_that_another_has(team: Cr
 def test_two_of_four_are_killed_the_coordinator_among_them(team: Crew, study: str) -> None:
     lead = team.compile(hold=RACING)
     team.until_asked(lead, RACING)
-    workers = [team.worker("adder.py:Adder", hold=SOME), team.worker("adder.py:Adder"), team.worker()]
-    team.until_asked(workers[0], SOME)
+    workers = [team.worker("adder.py:Adder", hold=SOME)]
+    team.until_asked(workers[0], SOME)  # before others take what is posted
+    workers += [team.worker("adder.py:Adder"), team.worker()]
     before = {row[:3]: row[3:] for row in rows(study, "SELECT split, config, example, score, flops FROM cells")}
     for process in (lead, workers[0]):
         process.send_signal(signal.SIGKILL)
