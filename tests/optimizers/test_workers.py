@@ -39,11 +39,13 @@ def team(tmp_path: Path, study: str) -> Iterator[Crew]:
 def test_two_workers_help_and_nobody_asks_for_a_sample_that_another_has(team: Crew, study: str) -> None:
     lead = team.compile(hold=RACING)
     team.until_asked(lead, RACING)
-    able, bare = team.worker("adder.py:Adder", hold=SOME), team.worker(hold=SOME)
-    team.until_asked(able, SOME)
-    team.until_asked(bare, SOME)
+    able = team.worker("adder.py:Adder", hold=SOME)
+    team.until_asked(able, SOME)  # before the other takes what is posted
+    bare = team.worker()
+    wait_for(lambda: len(rows(study, "SELECT name FROM members")) == 3, 300)
     team.go()
     ended(lead)
+    assert team.asked(able) and team.asked(bare)
     assert all("the search has ended; this worker ran" in ended(p)[1] for p in (able, bare))
     assert max(team.asked().values()) == 1
     calm = team.compile("calm", name="calm")
