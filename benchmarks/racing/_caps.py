@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
-from flopwise.ir.flops import FlatCost
+from flopwise.backends.runtime.meter import Meter
+from flopwise.ir.flops import Cost, FlatCost
 from flopwise.optimizers.cells import CellRow, CellStore
 
 PRICE = 1e6  # FLOPs a token; a token is a byte here
@@ -26,7 +27,7 @@ class Say(fw.Signature):
 
 
 class Stack(fw.Program):
-    """Techniques, demonstrations, votes that stop early, and a second look."""
+    """Two techniques, and votes that stop once they are sure."""
 
     draft = fw.choice(fw.Predict(Say), fw.ChainOfThought(Say, max_tokens=80))
     n = fw.integer(1, 6, log=True)
@@ -38,16 +39,15 @@ class Stack(fw.Program):
 
 
 class Adversary:
-    """An engine's script, and its own count of what it was asked for."""
+    """An engine's script: replies as long as its mood has them."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(f"adversary/{seed}")
         self.mood = self.rng.choice(_MOODS)
         self.asked = 0
-        self.tokens = 0
 
     def __call__(self, prompt: str, index: int) -> str:
-        """A reply as long as the mood has it; what is over its cap, the engine cuts."""
+        """A reply; what is over its cap, the engine cuts."""
         self.asked += 1
         long = {
             "short": False, "long": True, "short at first": self.asked > 40, "by chance": self.rng.random() < 0.5,
@@ -62,35 +62,42 @@ class Adversary:
 
 
 def capped(kind: str, seed: int) -> list[float]:
-    """One search under budgets drawn by chance.
+    """One search under budgets drawn by chance, whether or not it finds anything within them.
+
+    Args:
+        kind: Part of the outcome's key.
+        seed: Of the budgets, the engine and the search.
 
     Returns:
-        What it spent and the dearest query of it, each as a share of its cap; 0 where no search could begin.
+        What it spent and the dearest query of it, each as a share of its cap.
     """
     rng, adversary = random.Random(f"caps/{seed}"), Adversary(seed)
     engine = fw.ScriptedEngine(adversary, settings=ScriptedSettings(cost=FlatCost(PRICE), latency=adversary.wait))
     per_query, search = PRICE * 10 ** rng.uniform(2.7, 3.5), PRICE * 10 ** rng.uniform(3.5, 5)
     words = [{"question": f"word {i}", "answer": "w" * rng.randint(1, 3)} for i in range(24)]
-    with collected() as cells:
-        try:
-            found = fw.compile(
-                Stack(), dev=words, metric="exact:answer", engine=engine, budget=fw.Budget(per_query, search),
-                seed=seed, limits=fw.Limits(configs=4), progress=False,
-            )  # fmt: skip
-        except fw.BudgetError:
-            return [0.0, max((cell.flops for cell in cells), default=0.0) / per_query]
-    return [found.report["spent"]["spent"] / search, max(cell.flops for cell in cells) / per_query]
+    with collected() as (cells, meters), suppress(fw.BudgetError):
+        fw.compile(
+            Stack(), dev=words, metric="exact:answer", engine=engine, budget=fw.Budget(per_query, search),
+            seed=seed, limits=fw.Limits(configs=4), progress=False,
+        )  # fmt: skip
+    spent, dearest = sum(meter.spent for meter in meters), max((cell.flops for cell in cells), default=0.0)
+    return [spent / search, dearest / per_query]
 
 
 @contextmanager
-def collected() -> Iterator[list[CellRow]]:
-    """Every cell that is stored meanwhile."""
+def collected() -> Iterator[tuple[list[CellRow], list[Meter]]]:
+    """Every cell that is stored meanwhile, and the meter of every search that begins."""
     cells: list[CellRow] = []
+    meters: list[Meter] = []
     put = CellStore.put
 
     def keep(store: CellStore, row: CellRow) -> None:
         cells.append(row)
         put(store, row)
 
-    with patch.object(CellStore, "put", keep):
-        yield cells
+    def kept(cost: Cost | None, cap: float | None = None) -> Meter:
+        meters.append(Meter(cost, cap))
+        return meters[-1]
+
+    with patch.object(CellStore, "put", keep), patch("flopwise.optimizers.search.Meter", kept):
+        yield cells, meters

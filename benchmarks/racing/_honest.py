@@ -18,15 +18,20 @@ _CONFIGS, _DEV = (3, 3, 5), 100  # techniques, prompts, most draws
 _SIMULATED = 4000
 
 
-def claims_among_equals(kind: str, seed: int) -> tuple[bool, float]:
+def claims_among_equals(kind: str, seed: int, share: float) -> tuple[bool, float]:
     """One search among configs that are all equally good, and what the holdout then says of the winner.
+
+    Args:
+        kind: Part of the outcome's key.
+        seed: Of the scores and of the search.
+        share: Cap on FLOPs, as a share of what running everything costs.
 
     Returns:
         Whether an improvement over the baseline is claimed (p < 0.05 and a positive difference), and p.
     """
     rng = np.random.default_rng([7, seed])
     matrix = _equals(rng)
-    outcome = replay(matrix, 0.12, seed)
+    outcome = replay(matrix, share, seed)
     if outcome.arm in (None, 0):
         return False, 1.0
     right = 1 / (1 + np.exp(rng.normal(-0.4, 1.5, _HOLDOUT)))

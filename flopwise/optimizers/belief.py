@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_SPREAD = 0.1  # least standard deviation between configs, before anything is known of them
+_SPREAD = 0.3  # standard deviation between configs, before anything is known of them
+_PRIOR_CONFIGS = 20.0  # how many configs that counts for, beside those that have cells
 _PRIOR_CELLS = 10.0  # how many cells the assumed error counts for, beside what the cells show
-_ALIKE = 0.6  # correlation of the errors of configs that draw the same samples, before it is known
+_ALIKE = 0.9  # correlation of the errors of configs that draw the same samples, before it is known
 _LEAST = 0.02  # least variance of a cell
 _MOST_ALIKE = 0.95  # most correlation of the errors of two configs
-_TRUST = 40.0
+_TRUST = 40.0  # examples that two configs have both met, at which how alike they err is half believed
 _JITTER = 1e-6
 
 
@@ -77,12 +78,13 @@ class Evidence:
         Args:
             scores: Of each config on the first examples of the permutation, in [0, 1]; at least one each.
             kernel: Configs x configs.
-            alike: 1 where two configs draw from the same samples; configs x configs.
+            alike: In how far two configs draw the same samples, from 0 to 1; configs x configs.
         """
         cells = [np.asarray(row, np.float64) for row in scores]
         error, correlation = _errors(cells, alike)
         means, noise = _adjusted(cells, np.outer(error, error) * correlation)
-        amplitude = max(float(np.var(means) - np.mean(np.diag(noise))), _SPREAD**2)
+        shown = max(float(np.var(means) - np.mean(np.diag(noise))), 0.0)
+        amplitude = (shown * len(means) + _SPREAD**2 * _PRIOR_CONFIGS) / (len(means) + _PRIOR_CONFIGS)
         lower = _factor(amplitude * kernel + noise)
         ones, level = _solve(lower, np.ones(len(means))), _solve(lower, means)
         return cls(means, error, amplitude, float(level.sum() / ones.sum()), lower)
@@ -139,7 +141,7 @@ def _errors(cells: Sequence[Floats], alike: Floats) -> tuple[Floats, Floats]:
     raw = products / np.maximum(both, 1) / np.outer(error, error)
     usual = float(np.clip((raw.sum() - np.trace(raw)) / max(raw.size - len(raw), 1), 0.0, 0.9))
     trust = both / (both + _TRUST)
-    correlation = trust * raw + (1 - trust) * np.where(alike > 0, max(usual, _ALIKE), usual)
+    correlation = trust * raw + (1 - trust) * np.maximum(usual, _ALIKE * alike)
     bounded: Floats = np.clip(correlation, -_MOST_ALIKE, _MOST_ALIKE)
     np.fill_diagonal(bounded, 1.0)
     return error, _positive(bounded)

@@ -25,7 +25,7 @@ from .standing import Standing
 from .trials import Trials
 
 ALPHA = 0.1
-WIDTH = 3  # configs that run a block in one round, beside those that the bank answers
+WIDTH = 2  # configs that run a block in one round, beside those that the bank answers
 FREE = 8  # most of those
 ROUND_SHARE = 0.05  # of what is left: the less there is, the more often one decides what it is for
 CONFIRMING_SHARE = 0.25  # of what is left once the choice is made: the leader may take it to meet the rest of dev

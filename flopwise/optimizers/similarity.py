@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .space import Space
 
 BRANCH = 0.3  # likeness of two configs that differ in one module, all else being equal
-SETTING = 0.7  # and of two that differ in a text or in all demonstrations
-SPAN = 0.5  # and of two that lie at the two ends of a range
+SETTING = 0.5  # and of two that differ in a text or in all demonstrations
+SPAN = 0.85  # and of two that lie at the two ends of a range
 MAIN = 0.3  # share of what choices do that does not depend on one another
 _ROOM = 64  # configs there is room for at first
 
@@ -35,27 +35,26 @@ class Similarity:
 
         self._variables: Mapping[str, Var] = space.variables
         self._branches = space.branches
-        self._members: list[tuple[Config, frozenset[str]]] = []
+        self._members: list[tuple[Config, Mapping[str, int]]] = []
         self._kernel = np.eye(_ROOM)
         self._shared = np.eye(_ROOM)
 
-    def add(self, config: Config, sources: frozenset[str] = frozenset()) -> int:
+    def add(self, config: Config, samples: Mapping[str, int] | None = None) -> int:
         """Take a config in; returns its place.
 
         Args:
             config: The config.
-            sources: What it draws, as in `compiler.draws`.
+            samples: How many samples it draws from which source, as in `compiler.draws`.
         """
         import numpy as np
 
-        place = len(self._members)
+        place, samples = len(self._members), samples or {}
         if place == len(self._kernel):
             self._kernel, self._shared = (np.pad(m, (0, place)) for m in (self._kernel, self._shared))
-        self._members.append((config, sources))
+        self._members.append((config, samples))
         for other, (theirs, drawn) in enumerate(self._members):
             self._kernel[place, other] = self._kernel[other, place] = self.between(config, theirs)
-            shared = other == place or not sources.isdisjoint(drawn)
-            self._shared[place, other] = self._shared[other, place] = float(shared)
+            self._shared[place, other] = self._shared[other, place] = 1.0 if other == place else _common(samples, drawn)
         return place
 
     def kernel(self, rows: Sequence[int], columns: Sequence[int]) -> NDArray[np.float64]:
@@ -65,7 +64,7 @@ class Similarity:
         return self._kernel[np.ix_(rows, columns)]
 
     def shared(self, places: Sequence[int]) -> NDArray[np.float64]:
-        """1 where two configs, by place, draw the same samples; configs x configs."""
+        """In how far two configs, by place, draw the same samples, from 0 to 1; configs x configs."""
         import numpy as np
 
         return self._shared[np.ix_(places, places)]
@@ -86,6 +85,13 @@ class Similarity:
         if isinstance(domain, (Integer, Real)) and isinstance(one, (int, float)) and isinstance(other, (int, float)):
             return float(SPAN ** _distance(domain, one, other))
         return BRANCH if name in self._branches else SETTING
+
+
+def _common(one: Mapping[str, int], other: Mapping[str, int]) -> float:
+    """How the means of two sets of samples go together, where one of them has as many in common as it can."""
+    every = {*one, *other}
+    most = sum(max(one.get(s, 0), other.get(s, 0)) for s in every)
+    return math.sqrt(sum(min(one.get(s, 0), other.get(s, 0)) for s in every) / most) if most else 0.0
 
 
 def _distance(domain: Integer | Real, one: float, other: float) -> float:

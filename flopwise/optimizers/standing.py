@@ -43,8 +43,8 @@ class Standing:
     def enter(self, entrant: Entrant) -> None:
         """Take a config in."""
         if entrant.key not in self._places:
-            sources = frozenset(draw.source for draw in entrant.draws)
-            self._places[entrant.key] = self.similarity.add(entrant.config, sources)
+            samples = {draw.source: draw.count for draw in entrant.draws}
+            self._places[entrant.key] = self.similarity.add(entrant.config, samples)
 
     def add(self, entrant: Entrant, index: int, score: float, flops: float) -> None:
         """Take a cell in, and what it has drawn."""

@@ -25,7 +25,7 @@ def test_few_lucky_examples_make_no_leader():
     known = [[1.0, 1.0, 1.0, 0.0] * 20] * 3
     belief = thought([[1.0] * 3, *known])
     sure = belief.mean - CAUTION * belief.deviation
-    assert belief.mean[0] < 0.85 and sure[0] < 0.75
+    assert belief.mean[0] < 0.9 and sure[0] < sure[1:].min() < 0.75
 
 
 def test_a_config_that_met_nothing_is_thought_like_those_it_resembles():
