@@ -43,7 +43,7 @@ def measure(options: argparse.Namespace) -> Report:
 
 async def _replays(engine: Engine, recording: Recording, rounds: int | None, times: int) -> list[Replay]:
     vocabulary = range(1000, 31000)  # ordinary tokens in every vocabulary of today
-    made = []
+    made: list[Replay] = []
     for time in range(times):
         for how in ("scheduled", "naive") if time % 2 == 0 else ("naive", "scheduled"):
             sent = schedule(recording, vocabulary, salt=len(made), rounds=rounds)

@@ -107,7 +107,10 @@ class Replay:
 def schedule(recording: Recording, vocabulary: Sequence[int], salt: int, rounds: int | None) -> Schedule:
     """The recording's first rounds as prompts: rounds of queries of steps of requests."""
     prompts = recording.prompts(vocabulary, salt)
-    rows = [(*places, ids, n) for (*places, _, n), ids in zip(recording.requests, prompts, strict=True)]
+    rows = [
+        (round_, query, step, ids, n)
+        for (round_, query, step, _, n), ids in zip(recording.requests, prompts, strict=True)
+    ]
     made: Schedule = []
     for _, of_round in groupby(rows, key=lambda row: row[0]):
         queries: dict[int, dict[int, list[tuple[TokenIds, int]]]] = defaultdict(lambda: defaultdict(list))

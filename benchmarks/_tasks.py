@@ -69,10 +69,17 @@ class Coin(fw.Signature):
 
 
 def _one_file(name: str, read: Callable[[str], Any]) -> tuple[Rows, Rows, Rows]:
-    """A set that comes as one file: 50 train, 100 dev, and up to 300 of the rest to test."""
+    """A set that comes as one file: 50 train, 100 dev, and up to 300 of the rest to test, less what dev has already."""
     rows = [{"question": row["question"], "answer": read(row["answer"])} for row in rows_of(name)]
     random.Random(0).shuffle(rows)
-    return rows[:50], rows[50:150], rows[150:450]
+    train, dev, test = rows[:50], rows[50:150], rows[150:450]
+    test = _without(test, dev)
+    return _without(train, dev + test), dev, test
+
+
+def _without(rows: Rows, others: Rows) -> Rows:
+    met = {row["question"] for row in others}
+    return [row for row in rows if row["question"] not in met]
 
 
 def solver(signature: type[fw.Signature]) -> fw.Program:

@@ -149,12 +149,13 @@ def order(dispatcher: Dispatcher, asked: Sequence[GenerateRequest]) -> None:
     from flopwise.backends.runtime.keys import head
     from flopwise.ir.request import pack
 
+    nobody: Any = _Nobody()
     fresh: list[Draw] = []
     for request in asked:
         packed = pack(request.ids)
         key = (packed, head(dispatcher.engine.model.fingerprint, request.decoding, request.grammar, request.stream))
         draw = dispatcher.draws[key, 0] = Draw(key, 0, packed, request)
-        Call(_Nobody()).join(draw)
+        Call(nobody).join(draw)
         fresh.append(draw)
     dispatcher.submit(jobs_of(fresh, dispatcher.limits.in_flight))
 

@@ -8,7 +8,6 @@ command is given again: samples, cells and the compiled pipeline stay in the wor
 from __future__ import annotations
 
 import argparse
-import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,10 @@ import flopwise as fw
 from flopwise.backends.runtime.bank import SampleBank
 from flopwise.ir.flops import format_flops
 from flopwise.ir.record import Failure
-from flopwise.optimizers.data import load
-from flopwise.optimizers.scoring import bound, score
 from flopwise.optimizers.stats import interval, paired
 
 from ._report import Report, Target
+from ._scoring import scored
 from ._tasks import TASKS, Task
 
 Row = dict[str, Any]
@@ -48,8 +46,8 @@ def measure(options: argparse.Namespace) -> Report:
         plain = fw.lower(task.plain(), engine=with_engine, budget=budget, data=train + dev + test)
         began = time.monotonic()
         with SampleBank(folder / "test.db") as bank:
-            ours = _scored(compiled, task, test, bank)
-            theirs = _scored(plain, task, test, bank)
+            ours = _answered(compiled, task, test, bank)
+            theirs = _answered(plain, task, test, bank)
         return _report(task, compiled.report, ours, theirs, time.monotonic() - began, options.seed)
     finally:
         with_engine.close()
@@ -78,37 +76,18 @@ def _compiled(task: Task, options: argparse.Namespace, engine: Any, folder: Path
     return fw.load(artifact, engine=engine)
 
 
-def _scored(pipeline: Any, task: Task, test: list[Row], bank: SampleBank) -> list[Row]:
+def _answered(pipeline: Any, task: Task, test: list[Row], bank: SampleBank) -> list[Row]:
     """One row a question: score, FLOPs, tokens and failures; samples already drawn are read from the bank."""
-    schema = pipeline.plan.graph.schema
-    metric = bound(task.metric, schema)
-    examples = load(test, schema, name="test")
-    banked = pipeline.with_bank(bank)
-
-    async def one(example: Any) -> Row:
-        run = await banked.run(example.inputs(schema))
-        failed = isinstance(run.result, Failure)
-        value = 0.0 if failed else await score(metric, example, run.result)
-        requests = run.trace.requests
-        return {
-            "score": value, "failed": failed, "flops": run.trace.flops, "bound": run.trace.bound,
-            "requests": len(requests), "prompt": sum(len(r.ids) for r in requests),
-            "cached": sum(r.cached for r in requests), "completion": sum(r.completion for r in requests),
-        }  # fmt: skip
-
-    async def every() -> list[Row]:
-        gate = asyncio.Semaphore(64)
-
-        async def gated(example: Any) -> Row:
-            async with gate:
-                return await one(example)
-
-        return await asyncio.gather(*(gated(e) for e in examples))
-
-    try:
-        return asyncio.run(every())
-    finally:
-        banked.close()
+    return [
+        {
+            "score": value, "failed": isinstance(run.result, Failure),
+            "flops": run.trace.flops, "bound": run.trace.bound,
+            "requests": len(run.trace.requests), "prompt": sum(len(r.ids) for r in run.trace.requests),
+            "cached": sum(r.cached for r in run.trace.requests),
+            "completion": sum(r.completion for r in run.trace.requests),
+        }
+        for value, run in scored(pipeline, task, test, bank)
+    ]  # fmt: skip
 
 
 def _report(task: Task, report: Any, ours: list[Row], theirs: list[Row], seconds: float, seed: int) -> Report:

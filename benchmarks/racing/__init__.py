@@ -48,7 +48,9 @@ def measure(options: argparse.Namespace) -> Report:
     from . import _parts
 
     store = Store(options.work / "outcomes.jsonl")
-    figures, rows, raw = {}, [], {}
+    figures: dict[str, object] = {}
+    rows: list[dict[str, object]] = []
+    raw: dict[str, object] = {}
     for part in options.part:
         found = getattr(_parts, part)(options, store)
         figures |= found.figures

@@ -79,19 +79,22 @@ def replay(
         change: Applied to the race before it runs, as the ablations do.
     """
     bank = Bank(matrix, share * matrix.exhaustive, permutation(matrix.total, seed), banked)
-    space, cells = space_of(matrix), Cells(bank)
+    space = space_of(matrix)
+    cells: Any = Cells(bank)
+    dev: Any = [SimpleNamespace(id=str(i)) for i in range(matrix.total)]
 
     def make(config: Mapping[str, ChoiceValue]) -> Entrant:
         stream, count = matrix.arms[arm_of(matrix, config)]
         bound = 2.0 * float(matrix.flops[stream][:count].sum(axis=0).mean())
         plan: Any = SimpleNamespace(bound=bound)
         drawn = (Draw(str(stream), count, bound, count),) if banked else ()
-        return Entrant(config_key(config), dict(config), plan, None, drawn)  # type: ignore[arg-type]
+        nothing: Any = None  # runs it: its cells are read
+        return Entrant(config_key(config), dict(config), plan, nothing, drawn)
 
     race = Race(
-        space, Trials(space, seed, None), cells, [SimpleNamespace(id=str(i)) for i in range(matrix.total)], make,
-        lambda moment: bank.spent, lambda spent, dearest: bank.cap - spent, Limits(), lambda running: None, _pass,
-    )  # type: ignore[arg-type]  # fmt: skip
+        space, Trials(space, seed, None), cells, dev, make, lambda moment: bank.spent,
+        lambda spent, dearest: bank.cap - spent, Limits(), lambda running: None, _pass,
+    )  # fmt: skip
     if change is not None:
         change(race)
     asyncio.run(race.run())

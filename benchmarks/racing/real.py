@@ -9,44 +9,32 @@ six times as much. A run that is broken off goes on.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import flopwise as fw
-from flopwise.ir.record import Failure
 from flopwise.modules.program import trace
-from flopwise.optimizers.data import load
 from flopwise.optimizers.proposals import at_random
-from flopwise.optimizers.scoring import bound, score
 from flopwise.optimizers.space import Space
 
 from .._report import commit, machine, versions
+from .._scoring import scored
 from .._tasks import TASKS, Task
 
 MOST = 6.0  # times what on took
-_UNDER_WAY = 32
 
 Rows = list[dict[str, Any]]
 
 
-async def score_and_cost(pipeline: Any, task: Task, rows: Rows, cost: Any) -> tuple[float, float]:
+def score_and_cost(pipeline: Any, task: Task, rows: Rows, cost: Any) -> tuple[float, float]:
     """Mean score on some rows, and FLOPs of asking all of it with nothing cached."""
-    schema = pipeline.plan.graph.schema
-    metric, gate = bound(task.metric, schema), asyncio.Semaphore(_UNDER_WAY)
-
-    async def one(row: dict[str, Any], example: Any) -> tuple[float, float]:
-        async with gate:
-            run = await pipeline.run({f.name: row[f.name] for f in schema.inputs})
-        got = 0.0 if isinstance(run.result, Failure) else await score(metric, example, run.result)
-        return got, _cold(run.trace.requests, cost)
-
-    found = await asyncio.gather(*(one(r, e) for r, e in zip(rows, load(rows, schema, name="dev"), strict=True)))
-    return sum(s for s, _ in found) / len(found), sum(f for _, f in found)
+    found = scored(pipeline, task, rows)
+    return fmean(value for value, _ in found), sum(_cold(run.trace.requests, cost) for _, run in found)
 
 
 def _cold(requests: Sequence[Any], cost: Any) -> float:
@@ -70,7 +58,7 @@ def everything_on(options: argparse.Namespace, task: Task, engine: Any) -> dict[
             task.program(), train=train, dev=rows, holdout=test[: options.dev // 2], metric=task.metric, engine=engine,
             budget=fw.Budget(options.per_query, options.search), study=options.work / f"{task.name}-study",
         )  # fmt: skip
-        mean, _ = asyncio.run(score_and_cost(found, task, rows, engine.model.cost))
+        mean, _ = score_and_cost(found, task, rows, engine.model.cost)
         spent = found.report["spent"]["spent"]
         file.write_text(json.dumps({"spent": spent, "score": mean, "config": dict(found.config)}, default=list))
     on: dict[str, Any] = json.loads(file.read_text())
@@ -91,7 +79,7 @@ def everything_off(options: argparse.Namespace, task: Task, engine: Any, on: dic
             pipeline = fw.lower(
                 task.program(), engine=engine, config=config, data=train + rows, budget=fw.Budget(options.per_query)
             )
-            mean, flops = asyncio.run(score_and_cost(pipeline, task, rows, engine.model.cost))
+            mean, flops = score_and_cost(pipeline, task, rows, engine.model.cost)
         except fw.BudgetError:  # more than a query may take: on's search refuses those too
             mean, flops = 0.0, 0.0
         tried.append({"config": config, "score": mean, "flops": flops})

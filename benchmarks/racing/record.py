@@ -8,7 +8,6 @@ goes on; what is written is scores and FLOPs only.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 import time
@@ -23,10 +22,9 @@ import flopwise as fw
 from flopwise.backends.runtime.bank import SampleBank
 from flopwise.ir.record import Failure
 from flopwise.ir.types import jsonable
-from flopwise.optimizers.data import load
-from flopwise.optimizers.scoring import bound, score
 
 from .._report import commit, machine, versions
+from .._scoring import Scored, scored
 from .._tasks import TASKS, Task
 from ._matrix import Matrix
 
@@ -34,7 +32,6 @@ DATA = Path(__file__).parent / "data"
 SHOTS = {"Predict": (0, 1, 2, 4, 8), "ChainOfThought": (2, 4), "ProgramOfThought": (2, 4)}
 DRAWS = (1, 2, 3, 4, 5)
 _TOKENS = 160  # of reasoning, and of a program
-_UNDER_WAY = 64
 
 Rows = list[dict[str, Any]]
 
@@ -50,7 +47,7 @@ def technique(name: str, signature: type[fw.Signature], demos: Sequence[Mapping[
             return fw.ProgramOfThought(signature, demos=list(demos), max_tokens=_TOKENS, repairs=0)
 
 
-def program(module: fw.Module[Any], draws: int) -> fw.Program:
+def program(module: fw.Module[Any], draws: int) -> Any:
     """A vote over so many answers."""
 
     class Voted(fw.Program):
@@ -105,48 +102,24 @@ class Recorder:
         file = self.folder / f"demos-{name}.json"
         if not file.exists():
             rows = self.train[:24]
-            records = asyncio.run(self._answers(program(technique(name, self.task.signature), 1), rows))
+            records = self._answers(program(technique(name, self.task.signature), 1), rows)
             right = [r for r, row in zip(records, rows, strict=True) if r is not None and r["answer"] == row["answer"]]
             made = rows if name == "Predict" else sorted(right, key=lambda r: len(str(r)))
             file.write_text(json.dumps(made[: max(SHOTS[name])]))
         found: Rows = json.loads(file.read_text())
         return found
 
-    async def _answers(self, of: fw.Program, rows: Rows) -> list[dict[str, Any] | None]:
-        _, runs = await self._runs(of, rows)
-        fields = [None if isinstance(run.result, Failure) else jsonable(run.result.fields) for run in runs]
+    def _answers(self, of: Any, rows: Rows) -> list[dict[str, Any] | None]:
+        results = [run.result for _, run in self._scored(of, rows)]
+        fields = [None if isinstance(result, Failure) else jsonable(result.fields) for result in results]
         return [None if f is None else {**row, **f} for f, row in zip(fields, rows, strict=True)]
 
     def _cells(self, module: fw.Module[Any], draws: int) -> list[tuple[float, float]]:
-        return asyncio.run(self._scored(program(module, draws)))
+        return [(value, run.trace.flops) for value, run in self._scored(program(module, draws), self.dev)]
 
-    async def _scored(self, of: fw.Program) -> list[tuple[float, float]]:
-        schema, runs = await self._runs(of, self.dev)
-        metric = bound(self.task.metric, schema)
-        cells = []
-        for example, run in zip(load(self.dev, schema, name="dev"), runs, strict=True):
-            failed = isinstance(run.result, Failure)
-            cells.append((0.0 if failed else await score(metric, example, run.result), run.trace.flops))
-        return cells
-
-    async def _runs(self, of: fw.Program, rows: Rows) -> tuple[Any, list[Any]]:
+    def _scored(self, of: Any, rows: Rows) -> list[Scored]:
         pipeline = fw.lower(of, engine=self.engine, data=self.train + self.dev, bank=self.bank)
-        schema = pipeline.plan.graph.schema
-        gate, ended, began = asyncio.Semaphore(_UNDER_WAY), 0, time.monotonic()
-
-        async def one(row: Mapping[str, Any]) -> Any:
-            nonlocal ended
-            async with gate:
-                run = await pipeline.run({f.name: row[f.name] for f in schema.inputs})
-            ended += 1
-            if ended % 20 == 0:
-                _say(f"  {ended} of {len(rows)}, {time.monotonic() - began:.0f} s")
-            return run
-
-        try:
-            return schema, await asyncio.gather(*(one(row) for row in rows))
-        finally:
-            pipeline.close()
+        return scored(pipeline, self.task, rows, say=_say)
 
 
 def _by_draw(flops: Sequence[np.ndarray[Any, Any]]) -> Any:

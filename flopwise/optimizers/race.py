@@ -39,7 +39,8 @@ class Limits:
     """When a race ends.
 
     Attributes:
-        configs: Most configs tried; those whose samples were all in the bank do not count.
+        configs: Most configs tried that had a sample to draw, or could not run within the cap. Those whose samples were
+            all in the bank come on top, up to `CROWD` times as many in all.
         patience: Configs tried in vain after the last change of leader.
     """
 
@@ -94,7 +95,8 @@ class Race:
         self.standing = Standing(space, len(dev))
         self.table = self.standing.table
         self.entrants: dict[str, Entrant] = {}
-        self.prospects = Prospects(space, trials, self._maker(make))
+        self.make = make
+        self.prospects = Prospects(space, trials, self._made)
         self.leader: str | None = None
         self._paid: set[str] = set()  # configs that had something to draw
         self._bets: dict[tuple[str, str], Bet] = {}
@@ -295,13 +297,10 @@ class Race:
         enough = len(paid) + len(self.prospects.refused) >= self.limits.configs
         return not enough and self._since_leader < self.limits.patience
 
-    def _maker(self, make: Make) -> Make:
-        def made(config: Mapping[str, ChoiceValue]) -> Entrant:
-            entrant = make(config)
-            self.standing.enter(entrant)
-            return entrant
-
-        return made
+    def _made(self, config: Mapping[str, ChoiceValue]) -> Entrant:
+        entrant = self.make(config)
+        self.standing.enter(entrant)
+        return entrant
 
     def _best(self) -> list[Entrant]:
         return self.standing.ranked(self.entrants.values())[:LEADERS]
@@ -323,7 +322,7 @@ class Race:
     # judging --------------------------------------------------------------------------------------------
 
     def _judge(self) -> None:
-        """Note the leader, drop what it beats at about its cost or more, mark what has seen all of dev."""
+        """Note the leader, drop what it beats at its cost or more (or 5% less), mark what has met all of dev."""
         self._note_leader()
         for entrant in [e for e in self.entrants.values() if e.status == "racing"]:
             if self._beaten(entrant):

@@ -134,10 +134,9 @@ def _measured(race: Race, number: int, raced: str, entrant: Entrant, expected: f
         return _Tried(number, entrant, cells, None)
     flops = math.fsum(c["flops"] for c in cells) / len(cells)
     objectives = means(cells, tuple(race.evaluator.objectives))
-    score, bound = interval([c["score"] for c in cells]), entrant.plan.bound
-    return _Tried(
-        number, entrant, cells, Point(number, entrant.config, score, flops, bound, objectives, expected)
-    )  # fmt: skip
+    score = interval([c["score"] for c in cells])
+    point = Point(number, entrant.config, score, flops, entrant.plan.bound, objectives, expected)
+    return _Tried(number, entrant, cells, point)
 
 
 def _front(race: Race, tried: Sequence[_Tried], won: _Tried) -> Front:

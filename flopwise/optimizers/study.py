@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
@@ -66,8 +66,8 @@ class Study:
             self.store.close()
             self._unlock()
             raise
-        self._scratch = TemporaryDirectory(prefix="flopwise-", ignore_cleanup_errors=True) if folder is None else None
-        self.bank = SampleBank((folder or Path(self._scratch.name if self._scratch else "")) / "samples.db")
+        self._scratch = ExitStack()
+        self.bank = SampleBank((folder or self._scratch_folder()) / "samples.db")
         # What was committed after the last note of what was spent, and what was in flight, both count.
         meter.charge(self.bank.drawn() - float(self.store.fact("drawn") or 0.0))
         meter.charge(self.bank.charge_orphans())
@@ -114,9 +114,11 @@ class Study:
         self.save()
         self.bank.close()
         self.store.close()
-        if self._scratch is not None:
-            self._scratch.cleanup()
+        self._scratch.close()
         self._unlock()
+
+    def _scratch_folder(self) -> Path:
+        return Path(self._scratch.enter_context(TemporaryDirectory(prefix="flopwise-", ignore_cleanup_errors=True)))
 
     def _unlock(self) -> None:
         if self._lock is not None:

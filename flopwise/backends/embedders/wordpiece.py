@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 
 _LONGEST_WORD = 100
+_DROPPED = ("Cc", "Cf", "Co", "Cs")  # an unassigned character is no control: it makes its word unknown
 _SPACES = "\t\n\r"
 # Chinese characters stand without spaces between them: each is a word.
 _IDEOGRAPHS = (
@@ -58,9 +59,6 @@ def _words(text: str) -> Iterator[str]:
     letters = "".join(c for c in plain if unicodedata.category(c) != "Mn")
     for word in letters.split():
         yield from _split_marks(word)
-
-
-_DROPPED = ("Cc", "Cf", "Co", "Cs")  # an unassigned character is no control: it makes its word unknown
 
 
 def _spaced(c: str) -> str:
