@@ -15,6 +15,7 @@ from .retrieved import most_retrieved, part_tokens
 
 MADE_CAP = 256  # tokens of a made value whose length nothing bounds, such as a host function's result
 SCALAR_CAP = 40
+_LINE = 8  # tokens of a number, of marks and of the end of a line of a listing
 DEFAULT_INPUT_CAP = 1024
 
 
@@ -121,7 +122,7 @@ class Lengths:
                 return self._gathered(node, ref)
             case Reduce():
                 # Only fields of records have a length; the record as a whole never stands in a prompt.
-                return self._widest([self.size(r.at(*ref.path)) for r in node.inputs]) if ref.path else Size()
+                return self.size(node.inputs[0].at(*ref.path)) if ref.path else Size()
             case Select():
                 return _paid_at_once(self._widest([self.size(r.at(*ref.path)) for r in node.inputs[1:]]))
             case Loop():
@@ -129,8 +130,8 @@ class Lengths:
             case Retrieve(index=index):
                 tokens = part_tokens(index, str(ref.path[-1]), self.tokenizer) if len(ref.path) == 2 else ()
                 return Size(max(tokens, default=MADE_CAP))
-            case Host(cap=cap):
-                return Size(cap or MADE_CAP)
+            case Host(cap=cap, shows=shows):
+                return Size(cap or (self._listing(node.inputs[0], shows) if shows else MADE_CAP))
             case Score():
                 return Size(SCALAR_CAP)
         return Size()
@@ -167,6 +168,11 @@ class Lengths:
         if ref.path and ref.path[0] in fields:
             return self.size(node.inputs[int(base) + fields.index(str(ref.path[0]))].at(*ref.path[1:]))
         return self.size(node.inputs[0].at(*ref.path)) if base else Size()
+
+    def _listing(self, records: Ref, fields: tuple[str, ...]) -> int:
+        """Most tokens of a text that tells these fields of each record of a list, a line each."""
+        each = sum(self.size(records.at(name)).tokens + len(name.encode()) + _LINE for name in fields)
+        return self.size(records).most * (each + _LINE)
 
     def _gathered(self, node: Node, ref: Ref) -> Size:
         sizes = [self.size(r.at(*ref.path)) for r in node.inputs]

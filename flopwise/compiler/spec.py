@@ -96,6 +96,8 @@ def counts(graph: Graph, node: Node) -> str | None:
             return f"scores {choices}; at least two choices are needed"
         case Select() if len(node.inputs) != 3:
             return f"selects by a condition between two values, but has {len(node.inputs)} inputs"
+        case Reduce(how=how) if len(node.inputs) != 1 + (how == "at"):
+            return f"reduces by {how!r} with {len(node.inputs)} inputs; it takes a list, and with 'at' a place"
         case Pack(_, fields, base) if len(node.inputs) != len(fields) + int(base):
             return "packs another number of values than it names"
         case Parse(_, _, extra) if len(node.inputs) != 1 + len(extra):

@@ -112,9 +112,10 @@ class Builder:
         """One list of records."""
         return self.add(Op.GATHER, name, Gather(weights), items, Type("record", schema, many=True))
 
-    def reduce(self, name: str, records: Ref, schema: Schema, how: How, field: str = "") -> Ref:
-        """One record of a list."""
-        return self.add(Op.REDUCE, name, Reduce(how, field), (records,), Type("record", schema))
+    def reduce(self, name: str, records: Ref, schema: Schema, how: How, field: str = "", at: Ref | None = None) -> Ref:
+        """One record of a list; `at` is its place where that is how it is chosen."""
+        takes = (records,) if at is None else (records, at)
+        return self.add(Op.REDUCE, name, Reduce(how, field), takes, Type("record", schema))
 
     def execute(self, name: str, program: tuple[Ref, ...], schema: Schema, seconds: float = 5.0) -> Ref:
         """What texts, joined to one program, give in the sandbox: `.ok`, `.values`, `.program`, `.error`."""

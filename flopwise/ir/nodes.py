@@ -159,12 +159,15 @@ class Gather:
     fit: bool = False
 
 
-How = Literal["majority", "best", "first"]
+How = Literal["majority", "best", "first", "at"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reduce:
-    """Choose one record of a list: weighted majority by a field, largest weight, or first valid."""
+    """Choose one record of a list: weighted majority by a field, largest weight, first valid, or the one "at" a place.
+
+    Places are counted from 0 among the records that did not fail; the place is the second input.
+    """
 
     how: How
     field: str = ""
@@ -188,13 +191,23 @@ class Retrieve:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Call a user's Python function, named by import path and source hash."""
+    """Call a Python function, a user's or one of this package, named by import path and source hash.
+
+    Attributes:
+        target: Import path, `module:name`.
+        source_hash: SHA-256 of its source.
+        pure: Same arguments, same result, no effects.
+        cap: Most tokens that its result takes in a prompt; None where nobody said.
+        fn: The function.
+        shows: Fields of each record of its first input, a list, that the result tells: it may be as long as they are.
+    """
 
     target: str
     source_hash: str
     pure: bool = True
     cap: int | None = None
     fn: Callable[..., Any] | None = field(default=None, compare=False, hash=False)
+    shows: tuple[str, ...] = ()
 
 
 Rule = Literal["decided", "beta", "window"]

@@ -119,6 +119,10 @@ def _step(plan: Plan, node: Node, name: str) -> Step:
     )
 
 
+def _listed(values: list[Any]) -> list[Any]:
+    return [values[0] if isinstance(values[0], list) else [values[0]], *values[1:]]
+
+
 def _pure(name: str, attrs: Attrs) -> Pure | None:
     if isinstance(attrs, Parse):
         return parser(name, attrs)
@@ -127,7 +131,7 @@ def _pure(name: str, attrs: Attrs) -> Pure | None:
     if isinstance(attrs, Gather):
         return lambda values: gather(attrs, values)
     if isinstance(attrs, Reduce):
-        return lambda values: reduce(name, attrs, values[0] if isinstance(values[0], list) else [values[0]])
+        return lambda values: reduce(name, attrs, *_listed(values))
     if isinstance(attrs, Const):
         return lambda values: attrs.value
     return None

@@ -157,7 +157,7 @@ def gather(attrs: Gather, inputs: Sequence[Any]) -> list[Values | Failure]:
     return out
 
 
-def reduce(node: str, attrs: Reduce, records: Any) -> Values | Failure:
+def reduce(node: str, attrs: Reduce, records: Any, place: Any = None) -> Values | Failure:
     """One record of a list: failed ones have no say."""
     valid: list[Values] = [r for r in records if not isinstance(r, Failure)]
     if not valid:
@@ -167,7 +167,17 @@ def reduce(node: str, attrs: Reduce, records: Any) -> Values | Failure:
         return valid[0]
     if attrs.how == "best":
         return max(valid, key=lambda r: r.weight)
+    if attrs.how == "at":
+        return _at(node, valid, place)
     return _majority(valid, attrs.field)
+
+
+def _at(node: str, records: list[Values], place: Any) -> Values | Failure:
+    if isinstance(place, Failure):
+        return place
+    if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < len(records):
+        return Failure(node, f"the record at {place!r} of {len(records)} was asked for; places are 0 to the last one's")
+    return records[place]
 
 
 def _majority(records: list[Values], field: str) -> Values:
