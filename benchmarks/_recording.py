@@ -182,7 +182,7 @@ class Recorder:
 def record(options: argparse.Namespace) -> Recording:
     """Run a finished search again from a copy of its study without its cells."""
     import flopwise as fw
-    from flopwise.optimizers.race import Limits
+    from flopwise.optimizers.contenders import Limits
     from flopwise.optimizers.search import Search
     from flopwise.optimizers.search import Task as SearchTask
 

@@ -50,13 +50,13 @@ if TYPE_CHECKING:
     from .modules.verifier import Verifier
     from .optimizers.budget import Budget
     from .optimizers.compile import compile
+    from .optimizers.contenders import Limits
     from .optimizers.data import Example
     from .optimizers.front import Front, Point
     from .optimizers.metrics import Metric, contains, exact_match, f1, numeric_match
     from .optimizers.objectives import Objective
     from .optimizers.plots import plot_front, plot_race
     from .optimizers.progress import Progress
-    from .optimizers.race import Limits
     from .pipeline import Failed, Pipeline
 
     __version__: str
@@ -83,7 +83,7 @@ _WHERE = {
     "contains": "optimizers.metrics", "Metric": "optimizers.metrics", "Example": "optimizers.data",
     "Front": "optimizers.front", "Point": "optimizers.front", "Objective": "optimizers.objectives",
     "plot_front": "optimizers.plots", "plot_race": "optimizers.plots",
-    "Limits": "optimizers.race", "Progress": "optimizers.progress", "Trace": "ir.record",
+    "Limits": "optimizers.contenders", "Progress": "optimizers.progress", "Trace": "ir.record",
     "lower": "api", "load": "api", "Pipeline": "pipeline", "Failed": "pipeline",
     "engine": "backends.engines.registry", "ScriptedEngine": "backends.engines.scripted",
     "ScriptedSettings": "backends.engines.scripted",

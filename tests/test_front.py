@@ -15,7 +15,7 @@ import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
 from flopwise.cli.report import front_text, verdict
 from flopwise.compiler.artifact_write import write_files
-from flopwise.optimizers.race import Limits
+from flopwise.optimizers.contenders import Limits
 
 from .optimizers import additions
 

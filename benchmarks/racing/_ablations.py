@@ -18,23 +18,23 @@ Change = Callable[[Race], None]
 
 def _no_racing(race: Race) -> None:
     """Every config meets all of dev at once."""
-    race.standing.next_stop = lambda done: race.standing.total  # type: ignore[method-assign]
+    race.contenders.standing.next_stop = lambda done: race.contenders.standing.total  # type: ignore[method-assign]
 
 
 def _no_warm_start(race: Race) -> None:
     """The sampler and chance begin, no ladder of presets."""
-    race._rungs = iter(())
-    race._climbed = True
+    race.rungs = iter(())
+    race.climbed = True
 
 
 def _no_prices(race: Race) -> None:
     """What a block costs does not count in what runs next."""
-    race.standing.toll = lambda entrant, start, stop: float(stop - start)  # type: ignore[method-assign]
+    race.contenders.standing.toll = lambda entrant, start, stop: float(stop - start)  # type: ignore[method-assign]
 
 
 def _no_model(race: Race) -> None:
     """A config's cells say nothing of another's."""
-    similarity = race.standing.similarity
+    similarity = race.contenders.standing.similarity
 
     def apart(rows: Sequence[int], columns: Sequence[int]) -> Any:
         return np.where(np.equal.outer(rows, columns), 1.0, 0.01)
@@ -45,7 +45,7 @@ def _no_model(race: Race) -> None:
 
 def _no_one_order(race: Race) -> None:
     """Each config meets the examples in an order of its own: no pairs, and less of the bank in common."""
-    cells: Any = race.evaluator  # of a replay: `_replay.Cells`
+    cells: Any = race.contenders.evaluator  # of a replay: `_replay.Cells`
     cells.scrambled = True
 
 

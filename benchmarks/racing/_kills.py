@@ -11,10 +11,11 @@ from typing import Any
 
 from tests.optimizers.crew import Crew, check_books, crew, ended, report, rows
 from tests.optimizers.killing import finish, kill
-from tests.postgres_server import Server
+from tests.postgres_server import Server, wait_for
 
 _MODULE = "tests.optimizers.additions"
 _SECONDS = 600.0
+RACING = 240  # samples after which a coordinator is in the race, with more cells posted than it has claimed
 IN_FLIGHT = 16  # samples that two killed processes may have been asked for and not have stored
 
 
@@ -53,17 +54,18 @@ def killed_crew(kind: str, seed: int) -> dict[str, Any]:
 
 
 def _disturbed(team: Crew, rng: random.Random) -> dict[str, Any]:
-    asked = rng.randint(140, 190)
-    lead = team.compile(hold=asked)
-    team.until_asked(lead, asked)
+    lead = team.compile(hold=RACING)
+    team.until_asked(lead, RACING)
     some = rng.randint(2, 6)
     workers = [team.worker("adder.py:Adder", hold=some)]
     team.until_asked(workers[0], some)  # before others take what is posted
     workers += [team.worker("adder.py:Adder"), team.worker()]
+    wait_for(lambda: len(rows(team.study, "SELECT name FROM members")) == 4, _SECONDS)
+    team.go()
+    team.until_asked(lead, RACING + rng.randint(1, 40))  # some moment while all four run
     before = _cells(team)
     for process in (lead, workers[0]):
         process.send_signal(signal.SIGKILL)
-    team.go()
     for process in workers[1:]:
         ended(process)
     ended(team.compile(name="again"))

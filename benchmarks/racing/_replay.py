@@ -9,8 +9,9 @@ from typing import Any
 
 from flopwise.compiler.draws import Draw
 from flopwise.ir.choices import ChoiceValue, config_key
+from flopwise.optimizers.contenders import Contenders, Limits
 from flopwise.optimizers.evaluate import Entrant
-from flopwise.optimizers.race import Limits, Race
+from flopwise.optimizers.race import Race
 from flopwise.optimizers.racing import permutation
 from flopwise.optimizers.trials import Trials
 
@@ -91,14 +92,13 @@ def replay(
         nothing: Any = None  # runs it: its cells are read
         return Entrant(config_key(config), dict(config), plan, nothing, drawn)
 
+    contenders = Contenders(space, Trials(space, seed, None), cells, dev, make, Limits())
     race = Race(
-        space, Trials(space, seed, None), cells, dev, make, lambda moment: bank.spent,
-        lambda spent, dearest: bank.cap - spent, Limits(), lambda running: None, _pass,
-    )  # fmt: skip
+        contenders, lambda moment: bank.spent, lambda spent, dearest: bank.cap - spent, lambda running: None, _pass
+    )
     if change is not None:
         change(race)
     asyncio.run(race.run())
-    won = race.winner()
-    return Outcome(
-        None if won is None else cells.arm(won), bank.spent, sum(bool(race.table.scores(k)) for k in race.entrants)
-    )
+    won = contenders.winner()
+    tried = sum(bool(contenders.table.scores(key)) for key in contenders.entrants)
+    return Outcome(None if won is None else cells.arm(won), bank.spent, tried)

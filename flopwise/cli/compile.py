@@ -90,7 +90,7 @@ def _task(args: Namespace) -> dict[str, Any]:
     """The arguments of `fw.compile`, checked before a model is loaded."""
     from ..errors import BudgetError, DataError
     from ..optimizers.budget import Budget
-    from ..optimizers.race import Limits
+    from ..optimizers.contenders import Limits
     from ..optimizers.scoring import named
 
     for name in ("dev", "train", "holdout"):

@@ -14,10 +14,10 @@ from ..modules.base import Module
 from ..modules.program import Forward
 from ..pipeline import Pipeline, run_sync
 from .budget import Budget, check_budget
+from .contenders import Limits
 from .metrics import Metric
 from .objectives import Objective
 from .progress import OnProgress, shown
-from .race import Limits
 from .scoring import named
 
 if TYPE_CHECKING:

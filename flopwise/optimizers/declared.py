@@ -12,9 +12,9 @@ from ..ir.schemas import Schema
 from ..ir.serial import to_json
 from ..ir.types import jsonable
 from .budget import Budget
+from .contenders import Limits
 from .data import Example, load
 from .metrics import FieldMetric
-from .race import Limits
 from .scoring import metric_name
 
 if TYPE_CHECKING:

@@ -11,19 +11,19 @@ from ..modules.seeds import seeds
 from .stats import interval
 
 if TYPE_CHECKING:
+    from .contenders import Contenders
     from .evaluate import Entrant
     from .instructions import Proposal, Proposer
     from .instructions_sites import Site
-    from .race import Race
 
 
-def instructions_report(proposer: Proposer, race: Race, winner: Entrant) -> dict[str, Any]:
+def instructions_report(proposer: Proposer, contenders: Contenders, winner: Entrant) -> dict[str, Any]:
     """The report's part on instructions; empty where the program leaves none open.
 
     `winner` has the text of each instruction choice and its origin, `proposed` a row for each text that filled a slot,
     `dropped` those that were not let in and why, `notes` what else there is to say.
     """
-    open_ones = {k: v.domain for k, v in race.space.variables.items() if isinstance(v.domain, Instructions)}
+    open_ones = {k: v.domain for k, v in contenders.space.variables.items() if isinstance(v.domain, Instructions)}
     if not open_ones:
         return {}
     stages = proposer.stages.items()
@@ -34,7 +34,7 @@ def instructions_report(proposer: Proposer, race: Race, winner: Entrant) -> dict
             for name, text in winner.config.items()
             if name in open_ones
         ],
-        "proposed": [{**asdict(p), "shown": list(p.shown), **_fared(p, race)} for p in proposed],
+        "proposed": [{**asdict(p), "shown": list(p.shown), **_fared(p, contenders)} for p in proposed],
         "dropped": [
             {"choice": choice, "stage": name, "why": why, "text": text}
             for name, stage in stages
@@ -44,10 +44,10 @@ def instructions_report(proposer: Proposer, race: Race, winner: Entrant) -> dict
     }
 
 
-def _fared(proposal: Proposal, race: Race) -> Mapping[str, Any]:
+def _fared(proposal: Proposal, contenders: Contenders) -> Mapping[str, Any]:
     """How many configs had the text, and the dev score of the best of them."""
-    tried = [e for e in race.entrants.values() if e.config.get(proposal.choice) == proposal.text]
-    scores = [race.table.scores(e.key) for e in tried]
+    tried = [e for e in contenders.entrants.values() if e.config.get(proposal.choice) == proposal.text]
+    scores = [contenders.table.scores(e.key) for e in tried]
     best = max(filter(None, scores), key=lambda s: (interval(s).low, len(s)), default=None)
     return {"configs": len(tried), "score": asdict(interval(best)) if best else None}
 

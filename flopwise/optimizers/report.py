@@ -17,8 +17,8 @@ from .scoring import metric_name
 from .stats import Interval, Paired, interval, needed_n, paired
 
 if TYPE_CHECKING:
+    from .contenders import Contenders
     from .evaluate import Entrant
-    from .race import Race
     from .search import Search
 
 Cells = Sequence[tuple[float, float]]
@@ -69,10 +69,10 @@ class Verdict:
         return cls(interval(first), interval(second), gain, flops, note, baseline.key)
 
 
-def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) -> dict[str, Any]:
+def build_report(search: Search, contenders: Contenders, winner: Entrant, verdict: Verdict) -> dict[str, Any]:
     """The report: verdict, table of what was tried, Pareto front, and what was spent."""
     meter = search.meter
-    tried = _tried(race, winner)
+    tried = _tried(contenders, winner)
     won = next(t for t in tried if t.entrant is winner)
     return {
         "holdout": {
@@ -91,10 +91,10 @@ def build_report(search: Search, race: Race, winner: Entrant, verdict: Verdict) 
         "cold": winner.plan.cold,
         "demos": dict(search.pool.notes),
         "tried": [_row(t, t is won) for t in tried],
-        "refused": [{"config": k, "why": why} for k, why in race.prospects.refused.items()],
-        "objectives": {name: o.better for name, o in race.evaluator.objectives.items()},
-        "front": [p.as_row() for p in _front(race, tried, won)],
-        "instructions": instructions_report(search.proposer, race, winner),
+        "refused": [{"config": k, "why": why} for k, why in contenders.prospects.refused.items()],
+        "objectives": {name: o.better for name, o in contenders.evaluator.objectives.items()},
+        "front": [p.as_row() for p in _front(contenders, tried, won)],
+        "instructions": instructions_report(search.proposer, contenders, winner),
         "spent": meter.snapshot(),
         "reused": meter.cached / meter.prompt if meter.prompt else 0.0,
         "seconds": round(search.study.clock.seconds, 1),
@@ -119,29 +119,29 @@ class _Tried:
     point: Point | None
 
 
-def _tried(race: Race, winner: Entrant) -> list[_Tried]:
+def _tried(contenders: Contenders, winner: Entrant) -> list[_Tried]:
     """Every config in the order of entering; the winner with its fitted weights, if any."""
-    raced, expected = winner.key.removesuffix("+weights"), race.expected()
-    entrants = [(key, winner if key == raced else e) for key, e in race.entrants.items()]
-    return [_measured(race, i, key, entrant, expected.get(key)) for i, (key, entrant) in enumerate(entrants, 1)]
+    raced, expected = winner.key.removesuffix("+weights"), contenders.expected()
+    entrants = [(key, winner if key == raced else e) for key, e in contenders.entrants.items()]
+    return [_measured(contenders, i, key, entrant, expected.get(key)) for i, (key, entrant) in enumerate(entrants, 1)]
 
 
-def _measured(race: Race, number: int, raced: str, entrant: Entrant, expected: float | None) -> _Tried:
-    details = race.evaluator.store.details("dev", entrant.key)
-    met = race.dev[: len(race.table.scores(raced))]
+def _measured(contenders: Contenders, number: int, raced: str, entrant: Entrant, expected: float | None) -> _Tried:
+    details = contenders.evaluator.store.details("dev", entrant.key)
+    met = contenders.dev[: len(contenders.table.scores(raced))]
     cells = [details[e.id] for e in met]
     if not cells:
         return _Tried(number, entrant, cells, None)
     flops = math.fsum(c["flops"] for c in cells) / len(cells)
-    objectives = means(cells, tuple(race.evaluator.objectives))
+    objectives = means(cells, tuple(contenders.evaluator.objectives))
     score = interval([c["score"] for c in cells])
     point = Point(number, entrant.config, score, flops, entrant.plan.bound, objectives, expected)
     return _Tried(number, entrant, cells, point)
 
 
-def _front(race: Race, tried: Sequence[_Tried], won: _Tried) -> Front:
+def _front(contenders: Contenders, tried: Sequence[_Tried], won: _Tried) -> Front:
     """The front of what met at least half as many examples of dev as the winner, and of the plain prompt."""
-    better = {name: o.better for name, o in race.evaluator.objectives.items()}
+    better = {name: o.better for name, o in contenders.evaluator.objectives.items()}
     enough = len(won.cells) * FRONT_SHARE
     known = [t.point for t in tried if t.point is not None and (len(t.cells) >= enough or t is won or t.number == 1)]
     return Front.of(known, better, won.number)

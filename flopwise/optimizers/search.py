@@ -30,6 +30,7 @@ from ..pipeline import Pipeline
 from .bootstrap import BUDGET_SHARE, Bootstrap
 from .budget import Budget
 from .caps import caps_of
+from .contenders import Contenders, Limits
 from .data import data_hash, load
 from .declared import declared
 from .demos import DemoPool
@@ -38,7 +39,7 @@ from .instructions import Proposer
 from .metrics import Metric
 from .objectives import Objective, checked
 from .progress import OnProgress, Progress
-from .race import Limits, Race
+from .race import Race
 from .racing import permutation
 from .report import Verdict, build_report, provenance
 from .scoring import bound, metric_identity
@@ -113,7 +114,7 @@ class Search:
         self.proposer = Proposer(
             self.graph, self.evaluator, self.splits.train, self.study.store, task.budget.search
         )  # fmt: skip
-        self.race: Race | None = None
+        self.contenders: Contenders | None = None
 
     async def run(self) -> Pipeline[Any, Any]:
         """Make demos, propose instructions, race on dev, give the verdict on the holdout, and bind the winner."""
@@ -132,13 +133,13 @@ class Search:
         self._notify("demos", "running presets on train")
         self.pool = await self._bootstrap()
         await self._propose()
-        self.race = self._make_race()
-        await self.race.run()
-        winner = self._winner(self.race)
+        self.contenders = self._make_contenders()
+        await self._race(self.contenders).run()
+        winner = self._winner(self.contenders)
         winner = await self._fit_weights(winner)
         self._notify("holdout", "the winner and the baseline meet the holdout")
         verdict = await self._verdict(winner)
-        report = build_report(self, self.race, winner, verdict)
+        report = build_report(self, self.contenders, winner, verdict)
         self._notify("done", f"holdout {verdict.winner}")
         return self._pipeline(winner, report)
 
@@ -217,18 +218,21 @@ class Search:
 
     # the race -------------------------------------------------------------------------------------------
 
-    def _make_race(self) -> Race:
+    def _make_contenders(self) -> Contenders:
         space = Space(self.graph, self.pool.selections, self.proposer.texts)
         trials = Trials(space, self.task.seed, self.study.trials_storage)
-        return Race(
-            space, trials, self.evaluator, self.dev, self._entrant, self.study.spent_at, self._left, self.task.limits,
-            lambda running: self._notify("race", running), self._reflect,
-        )  # fmt: skip
+        return Contenders(space, trials, self.evaluator, self.dev, self._entrant, self.task.limits)
+
+    def _race(self, contenders: Contenders) -> Race:
+        def notify(running: str) -> None:
+            self._notify("race", running)
+
+        return Race(contenders, self.study.spent_at, self._left, notify, self._reflect)
 
     async def _reflect(self, leader: Entrant) -> None:
         """Have the leader's instructions mended, from what the race may still use."""
-        assert self.race is not None
-        dearest = self.race.table.flops(leader.key)
+        assert self.contenders is not None
+        dearest = self.contenders.table.flops(leader.key)
         await self.proposer.reflect(leader, lambda: self._left(self.study.spent_at(REFLECTING), dearest))
 
     def _left(self, spent: float, dearest: float) -> float:
@@ -255,8 +259,8 @@ class Search:
     def _uncapped(self, config: Mapping[str, ChoiceValue]) -> Plan:
         return lower(optimise(self.graph, config).result, self.engine, self.caps)
 
-    def _winner(self, race: Race) -> Entrant:
-        winner = race.winner()
+    def _winner(self, contenders: Contenders) -> Entrant:
+        winner = contenders.winner()
         if winner is None:
             raise BudgetError(
                 f"the search budget of {self.task.budget} gave out before one config was scored on an example: "
@@ -266,8 +270,8 @@ class Search:
 
     async def _fit_weights(self, winner: Entrant) -> Entrant:
         """Weigh an ensemble's members by the examples of dev that it met; kept where those do not get worse."""
-        assert self.race is not None
-        met = self.dev[: len(self.race.table.scores(winner.key))]
+        assert self.contenders is not None
+        met = self.dev[: len(self.contenders.table.scores(winner.key))]
         if not to_fit(winner.plan.graph):
             return winner
         graph = await fitted(winner, self.evaluator, met)
@@ -281,8 +285,8 @@ class Search:
 
     async def _verdict(self, winner: Entrant) -> Verdict:
         """Winner and baseline on the holdout, pair by pair in blocks: what the budget covers counts."""
-        assert self.race is not None
-        baseline = next(iter(self.race.entrants.values()))
+        assert self.contenders is not None
+        baseline = next(iter(self.contenders.entrants.values()))
         ours: list[tuple[float, float]] = []
         plain: list[tuple[float, float]] = []
         while len(ours) < len(self.splits.holdout):
@@ -315,8 +319,8 @@ class Search:
 
     def _frozen_front(self, winner: Entrant, report: Mapping[str, Any]) -> dict[int, Frozen]:
         """What each point of the front is lowered from again, by number; the winner with its fitted weights."""
-        assert self.race is not None
-        tried = dict(enumerate(self.race.entrants.values(), 1)) | {report["chosen"]: winner}
+        assert self.contenders is not None
+        tried = dict(enumerate(self.contenders.entrants.values(), 1)) | {report["chosen"]: winner}
         return {row["number"]: _frozen(tried[row["number"]]) for row in report["front"]}
 
     async def _tick(self) -> None:
@@ -328,14 +332,14 @@ class Search:
 
     def _notify(self, stage: str, running: str) -> None:
         self._now = (stage, running)
-        meter, race = self.meter, self.race
+        meter, field = self.meter, self.contenders
         best = None
-        if race is not None and race.leader is not None:
-            best = interval(race.table.scores(race.leader))
+        if field is not None and field.leader is not None:
+            best = interval(field.table.scores(field.leader))
         reused = meter.cached / meter.prompt if meter.prompt else 0.0
         cap = self.task.budget.search
         left = self.study.clock.left(meter.spent, cap)
-        configs = len(race.entrants) if race else 0
+        configs = len(field.entrants) if field else 0
         self.show(Progress(stage, configs, running, best, meter.spent, cap, reused, left))
 
 

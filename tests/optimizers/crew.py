@@ -48,7 +48,7 @@ async def note(request):
         await asyncio.sleep(0.05)
 
 
-engine = ScriptedEngine(additions.say, settings=ScriptedSettings(latency=note, in_flight=8))
+engine = ScriptedEngine(additions.say, settings=ScriptedSettings(latency=note, in_flight=2))
 """
 PROGRAM = "from tests.optimizers.additions import Add, Adder\nimport flopwise as fw\n\nother = fw.Predict(Add)\n"
 

@@ -16,7 +16,7 @@ from flopwise.backends.engines.scripted import ScriptedSettings
 from flopwise.cli.report import failure_text
 from flopwise.ir.flops import FlatCost
 from flopwise.optimizers.cells import CellStore
-from flopwise.optimizers.race import Limits
+from flopwise.optimizers.contenders import Limits
 
 from . import additions
 from .killing import finish, kill

@@ -13,8 +13,8 @@ import pytest
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
 from flopwise.optimizers.cells import CellStore
+from flopwise.optimizers.contenders import Limits
 from flopwise.optimizers.objectives import checked, means, measured, prefers
-from flopwise.optimizers.race import Limits
 
 from . import additions
 

@@ -13,9 +13,9 @@ from optuna import visualization
 from optuna.trial import TrialState
 
 import flopwise as fw
+from flopwise.optimizers.contenders import Limits
 from flopwise.optimizers.front import met_holdout
 from flopwise.optimizers.mirror import Told
-from flopwise.optimizers.race import Limits
 
 from . import additions
 

@@ -21,7 +21,7 @@ from tests.postgres_server import Server, wait_for
 from . import additions
 from .crew import Crew, check_books, crew, ended, findings, report, rows
 
-RACING = 180  # samples after which a coordinator is in the race, with more cells posted than it has claimed
+RACING = 240  # samples after which a coordinator is in the race, with more cells posted than it has claimed
 SOME = 5  # samples after which a worker stands still: it has claimed some of those cells, and left some
 
 
