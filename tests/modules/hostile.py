@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import flopwise as fw
 from tests.programs import SHAPE, ready
 
 REPLIES = (
@@ -39,6 +40,16 @@ def check_bounds(module: Any, inputs: Mapping[str, Any], held: Callable[[str], b
                 pipeline = ready(module, script, cap=cap, **said)
                 trace = pipeline.run(**inputs).trace
                 assert 0 < trace.flops <= pipeline.plan.bound * (1 + 1e-12), (reply[:40], block, cap)
+
+
+def drawn(module: Any) -> Any:
+    """A program of two samples of a module, of which the first that did not fail counts."""
+
+    @fw.program
+    def twice(question: str) -> Any:
+        return fw.first_valid(fw.sample(module, n=2)(question=question))
+
+    return twice
 
 
 def ends_with_marker(prompt: str) -> bool:

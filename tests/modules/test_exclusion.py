@@ -15,7 +15,7 @@ from flopwise.ir.request import ScoreRequest
 from flopwise.modules.excluding import VERDICTS, left_of
 from flopwise.modules.exclusion import Exclusion
 from tests.modules.expansion import check_expansion
-from tests.modules.hostile import REPLIES, check_bounds
+from tests.modules.hostile import REPLIES, check_bounds, drawn, ends_with_marker
 from tests.programs import SHAPE, ready
 
 OF = "question -> answer: Literal['red', 'green', 'blue']"
@@ -181,11 +181,9 @@ def test_settings_can_be_choices() -> None:
 
 
 def test_its_bound_holds() -> None:
-    check_bounds(
-        Exclusion("question -> answer: int", max_tokens=60, most=3),
-        {"question": "2+5?"},
-        lambda p: p.endswith("Answer:"),
-    )
+    module = Exclusion("question -> answer: int", max_tokens=60, most=3)
+    check_bounds(module, {"question": "2+5?"}, ends_with_marker)
+    check_bounds(drawn(module), {"question": "2+5?"}, ends_with_marker)
     for reply in REPLIES:
         pipeline = ready(
             Exclusion(OF, max_tokens=40), {"\n\nAnswer:": "red", "": reply}, cost=SHAPE, caps={"question": 9}

@@ -13,7 +13,7 @@ from flopwise.errors import SignatureError
 from flopwise.ir.record import Failure, Values
 from flopwise.modules.least_to_most import LeastToMost
 from tests.modules.expansion import check_expansion
-from tests.modules.hostile import check_bounds, ends_with_marker
+from tests.modules.hostile import check_bounds, drawn, ends_with_marker
 from tests.programs import SHAPE, Ready, Solve, Tell, ready
 
 LISTED = "First find these:\n1. How many hens?\n2. How many cats?\n3. How many legs has a hen?"
@@ -140,7 +140,9 @@ def test_settings_are_checked(settings: dict[str, Any]) -> None:
 
 
 def test_its_bound_holds_and_is_met() -> None:
-    check_bounds(LeastToMost(Solve, max_tokens=40, step_tokens=9, most=3), {"question": "2+5?"}, ends_with_marker)
+    module = LeastToMost(Solve, max_tokens=40, step_tokens=9, most=3)
+    check_bounds(module, {"question": "2+5?"}, ends_with_marker)
+    check_bounds(drawn(module), {"question": "2+5?"}, ends_with_marker)
     listing = "\n".join(f"{i}. {i}{'ab' * 100}" for i in range(9))
     module = LeastToMost(Tell, max_tokens=900, step_tokens=9, most=3)
     pipeline = ready(
