@@ -17,6 +17,7 @@ MADE_CAP = 256  # tokens of a made value whose length nothing bounds, such as a 
 SCALAR_CAP = 40
 _LINE = 8  # tokens of a number, of marks and of the end of a line of a listing
 DEFAULT_INPUT_CAP = 1024
+MANY = 4096  # items of a list that a function makes: what maps over it says how many it takes
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ class Lengths:
                 tokens = part_tokens(index, str(ref.path[-1]), self.tokenizer) if len(ref.path) == 2 else ()
                 return Size(max(tokens, default=MADE_CAP))
             case Host(cap=cap, shows=shows):
-                return Size(cap or (self._listing(node.inputs[0], shows) if shows else MADE_CAP))
+                made = cap or (self._listing(node.inputs[0], shows) if shows else MADE_CAP)
+                return Size(made, 0, MANY, MANY) if node.type.many else Size(made)
             case Score():
                 return Size(SCALAR_CAP)
         return Size()

@@ -58,6 +58,9 @@ async def _map(
     name, most = step.name, loop.trips
     if len(items) > most:
         return frame.query.fail(name, f"{len(items)} items are more than the cap of {most}")
+    # A function may give fewer items than were held for.
+    held = bound.least - sum(bound.trip(i) for i in range(len(items)))
+    frame.query.fuel.settle(max(0.0, held))
 
     async def one(i: int, item: Any) -> Any:
         if isinstance(item, Failure):
