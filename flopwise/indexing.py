@@ -9,6 +9,7 @@ from .backends.embedders.registry import NAMES
 from .backends.embedders.registry import embedder as embedder_of
 from .errors import DataError, EngineError
 from .ir.index import Index, Item, key_text, weighted
+from .ir.schemas import Schema
 from .modules.documents import Documents, Passage
 from .modules.passages import check_whole, chunks, token_count
 from .modules.signature import schema_of
@@ -88,19 +89,20 @@ def solved(of: Any, examples: Iterable[Mapping[str, Any]], *, embedder: str = "l
     Raises:
         DataError: An example has no values of a field; there are fewer than two; two have the same inputs.
     """
-    return documents([_row(schema_of(of), i, example) for i, example in enumerate(examples)], embedder=embedder)
+    schema, rows = schema_of(of), []
+    for i, example in enumerate(examples):
+        key = key_text(example.get(f.name) for f in schema.inputs)
+        rows.append({"id": i, "key": key, "text": solved_text(schema, i, example)})
+    return documents(rows, embedder=embedder)
 
 
-def _row(schema: Any, i: int, example: Mapping[str, Any]) -> dict[str, Any]:
+def solved_text(schema: Schema, i: int, example: Mapping[str, Any]) -> str:
+    """A worked example as a text: inputs, steps where it has some, outputs; raises DataError where one is missing."""
     needed = [f.name for f in schema.inputs + schema.outputs if not f.optional]
     lacking = [n for n in needed if example.get(n) is None]
     if lacking:
-        raise DataError(f"solved: example {i} has no {', '.join(lacking)}; the signature is {schema.as_text()}")
+        raise DataError(f"example {i} has no {', '.join(lacking)}; the signature is {schema.as_text()}")
     given = [f"{f.label}: {key_text([example[f.name]])}" for f in schema.inputs if example.get(f.name) is not None]
     steps = [str(example[name]) for name in STEPS if example.get(name)]
     label = schema.outputs[0].label if len(schema.outputs) == 1 else "Answer"
-    text = "\n".join([*given, *steps, f"{label}: {answer_text(schema, example)}"])
-    return {"id": i, "key": key_text(example.get(f.name) for f in schema.inputs), "text": text}
-
-
-__all__ = ["documents", "embedded", "solved"]
+    return "\n".join([*given, *steps, f"{label}: {answer_text(schema, example)}"])

@@ -23,11 +23,13 @@ DECISION = Schema("Enough", "", (), (Field("enough", '{"type":"boolean"}'),))
 DECISION_TOKENS = 8
 _LABELS = 24  # tokens of the names of a hop's lines
 _TEMPLATE = """\
-{% block user %}{% set shown = demo.get("passages") if demo is defined else passages %}\
-{% if technique %}{{ technique }}
+{% block user %}{% if technique %}{{ technique }}
 
-{% endif %}{% if demo is not defined or shown %}Passages:
-{{ shown }}
+Passages:
+{{ passages }}
+
+{% elif demo.get("passages") %}Passages:
+{{ demo.get("passages") }}
 
 {% endif %}{% for f in inputs if f.name != "passages" %}{{ f.label }}: {{ f.value }}{% if not loop.last %}
 {% endif %}{% endfor %}{% endblock %}
