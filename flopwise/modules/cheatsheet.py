@@ -25,7 +25,7 @@ Cheatsheet of what helped with tasks like this. Use what fits, pass over the res
 {{ sheet }}{% endif %}{% endblock %}
 {% block user %}{% if technique %}{{ technique }}
 
-{% endif %}{% if found %}Cheatsheet of what helped with tasks like this. Use what fits, pass over the rest.
+{% endif %}{% if found and technique %}Cheatsheet of what helped with tasks like this. Use what fits, pass over the rest.
 {{ cheatsheet }}
 
 {% endif %}{% for f in inputs if f.name != "cheatsheet" %}{{ f.label }}: {{ f.value }}{% if not loop.last %}

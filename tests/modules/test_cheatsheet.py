@@ -71,6 +71,12 @@ def test_worked_examples_come_after_the_memory() -> None:
     assert text.index(TRICK) < text.index("Question: 1+1?") < text.index("Twice 1.\n\nAnswer: 2") < text.index("5+5?")
 
 
+def test_worked_examples_beside_an_index_are_shown_without_entries() -> None:
+    text = prompts(sheet(MEMORY, k=1, demos=ROWS[:1]))[0]
+    assert "<|im_start|>user\nQuestion: 1+1?<|im_end|>" in text
+    assert text.count(HEAD) == 1 and text.index("Answer: 2<|im_end|>") < text.index(HEAD)
+
+
 def test_which_text_is_a_choice_like_any_other() -> None:
     module = sheet(fw.choice(TRICK, "Count on your fingers."), name="m")
     assert TRICK in prompts(module)[0]
