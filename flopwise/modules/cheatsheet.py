@@ -18,14 +18,15 @@ from .predict import wanted
 from .retrieve import source_of
 from .template import Writer
 
+_HEAD = "Cheatsheet of what helped with tasks like this. Use what fits, pass over the rest."
 _TEMPLATE = """\
 {% block system %}{{ instruction }}{% if sheet %}
 
-Cheatsheet of what helped with tasks like this. Use what fits, pass over the rest.
+{{ head }}
 {{ sheet }}{% endif %}{% endblock %}
 {% block user %}{% if technique %}{{ technique }}
 
-{% endif %}{% if found and technique %}Cheatsheet of what helped with tasks like this. Use what fits, pass over the rest.
+{% endif %}{% if found and technique %}{{ head }}
 {{ cheatsheet }}
 
 {% endif %}{% for f in inputs if f.name != "cheatsheet" %}{{ f.label }}: {{ f.value }}{% if not loop.last %}
@@ -123,7 +124,7 @@ class Cheatsheet(Module[S]):
         prompt = Writer(schema, _TEMPLATE, self.template).prompt(
             b, {**shown, **inputs}, self.worked,
             technique=f"Think step by step, then give {wanted(schema)}.", marker=marker(schema) + lead(schema),
-            sheet=self.memory if text else "", found=not text,
+            sheet=self.memory if text else "", found=not text, head=_HEAD,
         )  # fmt: skip
         return reason_then_extract(b, prompt, schema, self.decoding(), {**inputs, **shown})
 

@@ -138,9 +138,18 @@ def wild(query: str, k: int) -> Any:
     return given_.get(query, [query])
 
 
-@settings(max_examples=40, deadline=None)
+CALLS: list[str] = []
+
+
+def restless(query: str, k: int) -> list[str]:
+    """A retriever that says that it is pure and finds something else each time."""
+    CALLS.append(query)
+    return [f"{len(CALLS)} " + "word " * (len(CALLS) % 30)] * k
+
+
+@settings(max_examples=60, deadline=None)
 @given(
-    st.sampled_from([DOCS, priced(1e3), retriever(wild, cap=20)]),
+    st.sampled_from([DOCS, priced(1e3), retriever(wild, cap=20), retriever(restless, cap=20)]),
     st.integers(1, 3),
     st.sampled_from(["many", "long", "none", "odd", "bad", "Ada's cats?", "", "x" * 60, TEXTS[0]]),
     st.sampled_from([SHAPE, FlatCost(1.0)]),
