@@ -146,7 +146,7 @@ def invariant(prompt: PromptPlan, lengths: Lengths) -> bool:
 
 
 def _is_ours(attrs: Attrs) -> bool:
-    """True for this package's own computations. A bound holds whatever a user's function does that is said to be pure."""
+    """True for this package's own computations; a bound holds whatever a user's function does that is called pure."""
     return isinstance(attrs, Host) and attrs.target.startswith(f"{__name__.partition('.')[0]}.")
 
 
