@@ -16,7 +16,7 @@ FileName = Callable[[str, set[str]], str]
 
 
 def apart(graph: Graph, file_name: FileName) -> tuple[Graph, Files]:
-    """The graph with empty indexes, and the items of each as JSON lines in a file named after its node.
+    """The graph with empty indexes, and the items of each as JSON lines in a file named after its first node.
 
     Args:
         graph: A closed graph.
@@ -24,14 +24,16 @@ def apart(graph: Graph, file_name: FileName) -> tuple[Graph, Files]:
     """
     files: Files = {}
     taken: set[str] = set()
+    written: dict[tuple[Item, ...], str] = {}
 
     def empty(path: str, node: Node) -> Node:
         if not isinstance(node.attrs, Retrieve):
             return node
-        lines = (json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in node.attrs.index.items)
-        name = f"{FOLDER}{file_name(path, taken)}.jsonl"
-        files[name] = "".join(lines).encode()
-        return replace(node, attrs=replace(node.attrs, index=replace(node.attrs.index, items=(), file=name)))
+        items = node.attrs.index.items
+        if items not in written:
+            name = written[items] = f"{FOLDER}{file_name(path, taken)}.jsonl"
+            files[name] = "".join(json.dumps(asdict(i), ensure_ascii=False) + "\n" for i in items).encode()
+        return replace(node, attrs=replace(node.attrs, index=replace(node.attrs.index, items=(), file=written[items])))
 
     return _each(graph, empty), files
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from ..ir.flops import Cost
 from ..ir.graph import Graph
-from ..ir.nodes import Gather, Generate, Input, Loop, Node, Retrieve
+from ..ir.nodes import Attrs, Const, Gather, Generate, Host, Input, Loop, Node, Pack, Retrieve
 from ..ir.plan import Bound, Carry, Fill, PromptPlan, Static
 from ..ir.prompt import Ref
 from .lengths import Lengths
@@ -138,11 +138,16 @@ def invariant(prompt: PromptPlan, lengths: Lengths) -> bool:
 
     def outside(ref: Ref) -> bool:
         node = lengths.graph.node(ref.node)
-        if isinstance(node.attrs, Retrieve):  # one query finds the same again
-            return all(map(outside, node.inputs))
+        if isinstance(node.attrs, (Const, Retrieve, Pack)) or _is_ours(node.attrs):
+            return all(map(outside, node.inputs))  # the same again of the same
         return isinstance(node.attrs, Input) and ref.node != item
 
     return all(outside(p.ref) for p in prompt.pieces if isinstance(p, (Fill, Carry)))
+
+
+def _is_ours(attrs: Attrs) -> bool:
+    """True for this package's own computations; a bound holds whatever a user's function does that is called pure."""
+    return isinstance(attrs, Host) and attrs.target.startswith(f"{__name__.partition('.')[0]}.")
 
 
 def streams_of(graph: Graph, prompts: Mapping[str, PromptPlan]) -> dict[str, str]:

@@ -128,9 +128,9 @@ class Lengths:
                 return _paid_at_once(self._widest([self.size(r.at(*ref.path)) for r in node.inputs[1:]]))
             case Loop():
                 return self._region(node, node.attrs, ref)
-            case Retrieve(index=index):
-                tokens = part_tokens(index, str(ref.path[-1]), self.tokenizer) if len(ref.path) == 2 else ()
-                return Size(max(tokens, default=MADE_CAP))
+            case Retrieve(index=index, k=k):
+                tokens = part_tokens(index, str(ref.path[-1]), self.tokenizer) if ref.path else ()
+                return Size(max(tokens, default=MADE_CAP), 0, k, k)
             case Host(cap=cap, shows=shows):
                 made = cap or (self._listing(node.inputs[0], shows) if shows else MADE_CAP)
                 return Size(made, 0, MANY, MANY) if node.type.many else Size(made)

@@ -95,7 +95,9 @@ class Writer:
         system = self._block("system", base, slots)
         messages = [Message("system", system, "task")] if system else []
         if isinstance(demos, Nearest):
-            messages += self._nearest(b, demos, tuple(inputs.values()), base)
+            # What a module shows beside its signature's inputs is no part of the examples' keys.
+            query = tuple(inputs[f.name] for f in self.schema.inputs)
+            messages += self._nearest(b, demos, query, base)
         else:
             messages += [turn for demo in demos for turn in self._demo(demo, base)]
         here = {**base, "inputs": self._slots(inputs, slots)}
