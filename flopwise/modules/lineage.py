@@ -9,7 +9,7 @@ from ..ir.nodes import Call, Choice, Gather, Input, Loop, Node, Reduce, Select
 from ..ir.prompt import Ref
 from .symbols import Symbol, Tracer
 
-RECORD = "record"  # what a judge takes; its own record keeps what is in there, or may
+TAKEN = ("record", "records")  # what a judge takes; its own record keeps what is in there, or may
 Outside = Callable[[str], Iterator[str]]  # the steps of what a parameter of a region is bound to
 
 
@@ -34,9 +34,9 @@ def _steps(ref: Ref, nodes: Mapping[str, Node], outside: Outside) -> Iterator[st
         case Input(field):
             yield from outside(field)
         case Call(module, fields):
-            yield from (name for name in getattr(module, "adds", ()) if name != RECORD)
-            if RECORD in fields:
-                yield from _steps(node.inputs[fields.index(RECORD)], nodes, outside)
+            yield from (name for name in getattr(module, "adds", ()) if name not in TAKEN)
+            for name in (n for n in TAKEN if n in fields):
+                yield from _steps(node.inputs[fields.index(name)], nodes, outside)
         case Loop(body=body):
             yield from _region(ref, node, body, nodes, outside)
         case Choice() | Gather() | Reduce() | Select():
