@@ -82,7 +82,8 @@ def adaptive_vote(
         temperature: What to draw with where the module sets none.
         name: Name in a function program.
 
-    Cost: 1 to n times the module's. Its static bound is that of all n; what is not drawn is not spent.
+    Cost: k times the module's calls, where k is 1 to n; k x M, where M is the module's. Its static bound is n x M;
+    what is not drawn is not spent.
 
     Raises:
         TraceError: module is none, or a number is outside its range.

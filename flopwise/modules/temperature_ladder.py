@@ -86,7 +86,8 @@ def temperature_ladder(
         n: Records at each; an `fw.integer(...)` choice from 2 up.
         name: Name in a function program.
 
-    Cost: 1 + n x len(temperatures) times the module's. The prompt is the same for all, so it is read once.
+    Cost: (1 + n t) times the module's calls for t temperatures; (1 + n t) x M, where M is the module's. Its prompt is
+    the same for all, so a query pays once for it, though the static bound counts it for each temperature.
 
     Raises:
         TraceError: module is none or has a temperature of its own, there is no temperature or one is not above 0, or n
