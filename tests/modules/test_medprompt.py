@@ -203,6 +203,13 @@ def test_long_choices_are_shown_whole() -> None:
     many = {**CITY, "choices": list("abcdefghijklmnop")}
     done, _ = run(EXAM, answering(lambda shown: "A"), many, caps={"choices": 80, "question": 30})
     assert all(f" {c}\n" in text for text in queries(done) for c in "abcdefghijklmnop")
+    wordy = Medprompt(
+        "question, choices: list[str] -> answer: Literal['Option 1', 'Option 2', 'Option 3', 'Option 4', 'Option 5']",
+        options="choices", max_tokens=40,
+    )  # fmt: skip
+    short = {**CITY, "choices": list("abcde")}
+    done, _ = run(wordy, answering(lambda shown: "Option 1"), short, caps={"choices": 25, "question": 30})
+    assert all(re.search(r"\nOption 5\. [a-e]\n\nThink", text) for text in queries(done))
 
 
 # worked examples --------------------------------------------------------------------------------------------

@@ -162,6 +162,17 @@ def test_steps_are_found_through_maps_loops_and_selects() -> None:
 
     assert steps_in(Mended()) == ("critique", "reasoning")
 
+    class Redone(fw.Program):
+        draft = fw.ChainOfThought(Solve)
+        again = fw.Predict(Solve)
+
+        def forward(self, question: str) -> Solve:
+            drafts = fw.sample(self.draft, n=2)(question=question)
+            redo: Any = lambda r: fw.loop(lambda s: self.again(question=s.question), r, max_rounds=2)  # noqa: E731
+            return fw.vote(fw.map(redo, drafts, cap=4), by="complexity")
+
+    assert steps_in(Redone()) == ("reasoning",)  # of a record that no round has changed
+
 
 @pytest.mark.parametrize(
     ("program", "says"),
