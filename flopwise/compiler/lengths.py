@@ -205,6 +205,8 @@ class Lengths:
         return rounds
 
     def _widest(self, sizes: list[Size]) -> Size:
+        if not sizes:  # a field of the records of a list that is empty
+            return Size(0)
         tokens, whole = max(s.tokens for s in sizes), max(s.whole for s in sizes)
         return Size(tokens, whole, min(s.least for s in sizes), max(s.most for s in sizes))
 

@@ -73,7 +73,8 @@ def closed(graph: Graph, node: Node) -> str | None:
 def lists_where_lists(graph: Graph, node: Node) -> str | None:
     """Reductions take a list of records; parses take one value."""
     first = graph.node(node.inputs[0].node).type if node.inputs else None
-    if isinstance(node.attrs, Reduce) and first is not None and not first.many:
+    carried = first is not None and first.kind == "tuple" and bool(node.inputs[0].path)  # a list among others
+    if isinstance(node.attrs, Reduce) and first is not None and not first.many and not carried:
         return "reduces what is not a list"
     if isinstance(node.attrs, Parse) and first is not None and first.many and not _lane(node.inputs[0]):
         return "parses a list; it parses one of its samples"

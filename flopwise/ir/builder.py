@@ -112,10 +112,13 @@ class Builder:
         """One list of records."""
         return self.add(Op.GATHER, name, Gather(weights), items, Type("record", schema, many=True))
 
-    def reduce(self, name: str, records: Ref, schema: Schema, how: How, field: str = "", at: Ref | None = None) -> Ref:
-        """One record of a list; `at` is its place where that is how it is chosen."""
+    def reduce(
+        self, name: str, records: Ref, schema: Schema, how: How, field: str = "", at: Ref | None = None,
+        steps: tuple[str, ...] | None = None,
+    ) -> Ref:  # fmt: skip
+        """One record of a list, by the place `at` or by how many lines its `steps` have where that is how."""
         takes = (records,) if at is None else (records, at)
-        return self.add(Op.REDUCE, name, Reduce(how, field), takes, Type("record", schema))
+        return self.add(Op.REDUCE, name, Reduce(how, field, steps), takes, Type("record", schema))
 
     def execute(self, name: str, program: tuple[Ref, ...], schema: Schema, seconds: float = 5.0) -> Ref:
         """What texts, joined to one program, give in the sandbox: `.ok`, `.values`, `.program`, `.error`."""

@@ -159,7 +159,7 @@ class Gather:
     fit: bool = False
 
 
-How = Literal["majority", "best", "first", "at"]
+How = Literal["majority", "complexity", "best", "first", "at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +167,16 @@ class Reduce:
     """Choose one record of a list: weighted majority by a field, largest weight, first valid, or the one "at" a place.
 
     Places are counted from 0 among the records that did not fail; the place is the second input.
+
+    Attributes:
+        how: "complexity" is the majority among the half of the records with the most steps.
+        field: What is voted on.
+        steps: For "complexity", the texts of a record whose lines are its steps.
     """
 
     how: How
     field: str = ""
+    steps: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

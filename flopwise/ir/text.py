@@ -69,8 +69,8 @@ def _detail(node: Node) -> str:
             return f"{'base + ' if base else ''}{', '.join(f or 'weight' for f in fields)}"
         case Gather(weights):
             return f"weights {weights}" if weights else ""
-        case Reduce(how, field):
-            return f"{how}{' by ' + field if field else ''}"
+        case Reduce(how, field, steps):
+            return f"{how}{' by ' + field if field else ''}{' over the lines of ' + ', '.join(steps) if steps else ''}"
         case Execute(schema, seconds):
             return f"read {', '.join(schema.output_names)} within {seconds:g} s"
         case Retrieve(index, k):

@@ -33,18 +33,16 @@ class Sampled(Generic[S]):
         """Itself, an attribute of a program, with its module and its choices named under the attribute."""
         named = self.module.named(path)
         base = self.name or f"{named.name}.sample"
-        n, temperature = _var(self.n, f"{base}.n"), _var(self.temperature, f"{base}.temperature")
+        n, temperature = var_named(self.n, f"{base}.n"), var_named(self.temperature, f"{base}.temperature")
         return Sampled(named, n, temperature, self.name, self.required, _named_waves(self.waves, base))
 
     def __call__(self, *records: Any, **inputs: Any) -> list[S]:
         """Trace the module once as the body of a region of n independent trips."""
         current = tracer("sample")
         module = self.module
-        own = module.name or self.name.removesuffix(".sample")
-        # A choice among modules has no kind to be named after, so without a name it is refused here.
-        named = module.named(own if own or isinstance(module, Branches) else snake(module.kind))
+        named = module.named(own_name(module, self.name.removesuffix(".sample")))
         base = self.name or f"{named.name}.sample"
-        n, temperature = (_var(v, f"{base}.{k}") for v, k in ((self.n, "n"), (self.temperature, "temperature")))
+        n, temperature = (var_named(v, f"{base}.{k}") for v, k in ((self.n, "n"), (self.temperature, "temperature")))
         waves = _named_waves(self.waves, base)
         for var in (n, temperature, *((waves.size, waves.rule) if waves else ())):
             if isinstance(var, Var):
@@ -63,14 +61,24 @@ class Sampled(Generic[S]):
         return cast("list[S]", Symbol(ref, kind, current))
 
 
-def _var(value: Any, path: str) -> Any:
+def own_name(module: Module[Any], given: str) -> str:
+    """What a module is named that is drawn from: its own name, that of the sampling, or its kind.
+
+    A choice among modules has no kind to be named after, so without a name it is refused when it is named.
+    """
+    own = module.name or given
+    return own if own or isinstance(module, Branches) else snake(module.kind)
+
+
+def var_named(value: Any, path: str) -> Any:
+    """A choice under its dotted name; a plain value as it is."""
     return value.named(path) if isinstance(value, Open) else value
 
 
 def _named_waves(waves: Waves | None, base: str) -> Waves | None:
     if waves is None:
         return None
-    return replace(waves, size=_var(waves.size, f"{base}.wave"), rule=_var(waves.rule, f"{base}.stop"))
+    return replace(waves, size=var_named(waves.size, f"{base}.wave"), rule=var_named(waves.rule, f"{base}.stop"))
 
 
 def sample(
@@ -110,19 +118,19 @@ def sample(
             record, or stop or sure is not one of these.
     """
     check_module("sample", module)
-    _check_count("n", n, 0 if isinstance(n, (Open, Var)) else 1)
+    check_count("n", n, 0 if isinstance(n, (Open, Var)) else 1)
     if wave is None:
         return Sampled(module, n, temperature, name)
     rules = stop.domain.labels if isinstance(stop, (Open, Var)) and isinstance(stop.domain, Categorical) else (stop,)
     if not set(rules) <= set(RULES):
         raise TraceError(f"{place()}: sample: stop must be one of {list(RULES)}, but got {stop!r}")
-    _check_count("wave", wave, 2 if "window" in rules else 1)
+    check_count("wave", wave, 2 if "window" in rules else 1)
     if not is_number(sure) or not 0.5 <= sure < 1:
         raise TraceError(f"{place()}: sample: `0.5 <= sure < 1` must hold, but got {sure!r}")
     return Sampled(module, n, temperature, name, waves=Waves(wave, cast(Rule, stop), float(sure)))
 
 
-def _check_count(what: str, value: Any, least: int) -> None:
+def check_count(what: str, value: Any, least: int) -> None:
     """Raise TraceError where neither a whole number nor a choice of one from `least` up."""
     low = value.domain.low if isinstance(value, (Open, Var)) and isinstance(value.domain, Integer) else value
     if isinstance(low, bool) or not isinstance(low, int) or low < least:

@@ -169,6 +169,8 @@ def reduce(node: str, attrs: Reduce, records: Any, place: Any = None) -> Values 
         return max(valid, key=lambda r: r.weight)
     if attrs.how == "at":
         return _at(node, valid, place)
+    if attrs.how == "complexity":
+        valid = _longest_half(valid, attrs.steps or ())
     return _majority(valid, attrs.field)
 
 
@@ -178,6 +180,21 @@ def _at(node: str, records: list[Values], place: Any) -> Values | Failure:
     if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < len(records):
         return Failure(node, f"the record at {place!r} of {len(records)} was asked for; places are 0 to the last one's")
     return records[place]
+
+
+def _longest_half(records: list[Values], steps: Sequence[str]) -> list[Values]:
+    """The half of the records with the most steps, rounded up, and those with as many as the last of it, in order.
+
+    Which of equally long ones came first says nothing, so none of them is left out.
+    """
+    counts = [sum(_lines(r.fields.get(name)) for name in steps) for r in records]
+    least = sorted(counts, reverse=True)[(len(counts) - 1) // 2]
+    return [r for r, count in zip(records, counts, strict=True) if count >= least]
+
+
+def _lines(text: Any) -> int:
+    """Lines with something in them; what is no text has none."""
+    return sum(1 for line in text.splitlines() if line.strip()) if isinstance(text, str) else 0
 
 
 def _majority(records: list[Values], field: str) -> Values:
