@@ -48,6 +48,11 @@ def flat(grown: list[Any]) -> list[Chain]:
     return [chain for item in grown for chain in (item if isinstance(item, list) else [item]) if chain["scores"]]
 
 
+def best_first(chains: list[Chain]) -> list[Chain]:
+    """Chains by their first score, the largest first; equal ones stay in their order."""
+    return sorted(chains, key=lambda chain: -chain["scores"][0])
+
+
 def filled(chains: list[Chain], places: int) -> list[Chain]:
     """As many chains as there are places."""
     return chains[:places] + [NO_CHAIN] * (places - len(chains))
@@ -56,5 +61,5 @@ def filled(chains: list[Chain], places: int) -> list[Chain]:
 @computation
 def widest(state: dict[str, Any], grown: list[Any], settings: dict[str, Any]) -> dict[str, Any]:
     """The next state of a beam: the `keep` chains of the largest score; of equals the first."""
-    kept = filled(sorted(flat(grown), key=lambda chain: -chain["scores"][0]), settings["keep"])
+    kept = filled(best_first(flat(grown)), settings["keep"])
     return {"chains": kept, "best": kept, "over": all(chain["ended"] for chain in kept)}
