@@ -48,6 +48,14 @@ def flat(grown: list[Any]) -> list[Chain]:
     return [chain for item in grown for chain in (item if isinstance(item, list) else [item]) if chain["scores"]]
 
 
+def different(chains: list[Chain]) -> list[Chain]:
+    """Chains without those that say the same as an earlier one."""
+    first: dict[tuple[str, bool], Chain] = {}
+    for chain in chains:
+        first.setdefault((chain["text"], chain["ended"]), chain)
+    return list(first.values())
+
+
 def best_first(chains: list[Chain]) -> list[Chain]:
     """Chains by their first score, the largest first; equal ones stay in their order."""
     return sorted(chains, key=lambda chain: -chain["scores"][0])

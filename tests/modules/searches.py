@@ -102,7 +102,10 @@ def check_bound(module: Any, seed: int) -> None:
 
 def check_artifact(module: Any, folder: Path, seed: int = 0) -> None:
     """That a saved pipeline says what it said before, at the same cost."""
-    say, weigh = hostile(seed)
+    wild, weigh = hostile(seed)
+
+    def say(prompt: str, index: int) -> str:
+        return "4" if prompt.endswith("Answer:") else wild(prompt, index)
 
     def engine() -> fw.ScriptedEngine:
         return fw.ScriptedEngine(say, scores=weigh, settings=ScriptedSettings())
