@@ -55,18 +55,18 @@ class AStar(StepSearch[S]):
           %AStar.search: tuple = loop(%AStar.start, %question) while at most 3 trips (1 required) until %search.state.over with search.state, question
             graph search(search.state, question):
               %round.grow.all: list[value] = gather(%search.state.chains[0], %search.state.chains[1])
-              %round.grow: list[value] = loop(%round.grow.all, %question) map at most 2 trips (2 required) with search.chain, question
-                graph grow(search.chain, question):
-                  %each.next: tuple = loop(%search.chain, %question) while at most 1 trips (1 required) until %search.chain.ended with search.chain, question
-                    graph next(search.chain, question):
-                      %next.step: list[text] = generate() n=2 T=0.8 max=16 stop=['\n\n'] from %question, %search.chain.text
-                      %next.right.0: number = score() Yes/No from %question, %search.chain.text, %next.step[0].text
-                      %next.leads.0: number = score() Yes/No from %question, %search.chain.text, %next.step[0].text
-                      %next.right.1: number = score() Yes/No from %question, %search.chain.text, %next.step[1].text
-                      %next.leads.1: number = score() Yes/No from %question, %search.chain.text, %next.step[1].text
-                      %next.form: value = const() {'marker': 'Answer:', 'end': '\n\n', 'ways': 2}
-                      %next.chains: value = host(%search.chain, %next.form, %next.step[0].text, %next.step[1].text, %next.right.0, %next.leads.0, %next.right.1, %next.leads.1) flopwise.modules.chains:grown
-                      return %next.chains
+              %round.grow: list[value] = loop(%round.grow.all, %question) map at most 2 trips (2 required) with each.item, question
+                graph grow(each.item, question):
+                  %each.next: tuple = loop(%each.item, %question) while at most 1 trips (1 required) until %each.item.ended with each.item, question
+                    graph next(each.item, question):
+                      %once.step: list[text] = generate() n=2 T=0.8 max=16 stop=['\n\n'] from %question, %each.item.text
+                      %once.right.0: number = score() Yes/No from %question, %each.item.text, %once.step[0].text
+                      %once.leads.0: number = score() Yes/No from %question, %each.item.text, %once.step[0].text
+                      %once.right.1: number = score() Yes/No from %question, %each.item.text, %once.step[1].text
+                      %once.leads.1: number = score() Yes/No from %question, %each.item.text, %once.step[1].text
+                      %once.form: value = const() {'marker': 'Answer:', 'end': '\n\n', 'ways': 2}
+                      %once.chains: value = host(%each.item, %once.form, %once.step[0].text, %once.step[1].text, %once.right.0, %once.leads.0, %once.right.1, %once.leads.1) flopwise.modules.chains:grown
+                      return %once.chains
                   return %each.next[0]
               %round.settings: value = const() {'width': 2, 'queue': 4}
               %round.state: value = host(%search.state, %round.grow, %round.settings) flopwise.modules.a_star:popped

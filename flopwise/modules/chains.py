@@ -5,6 +5,7 @@ A chain is `text`, its steps with what ends each; `ended`; and `scores`, the jud
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .computed import computation
@@ -41,6 +42,12 @@ def before_marker(step: str, marker: str) -> tuple[str, bool]:
         if line.lstrip(" \t*_#>-").casefold().startswith(marker.casefold()):
             return "\n".join(lines[:i]).strip(), True
     return "\n".join(lines), False
+
+
+def items_of(text: str) -> list[str]:
+    """The items of a numbered list, each up to a blank line; a text without numbers is one item."""
+    items = (item.strip().split("\n\n")[0] for item in re.split(r"(?m)^\s*[0-9]+[.)](?:\s+|$)", text))
+    return [item for item in items if item]
 
 
 def flat(grown: list[Any]) -> list[Chain]:

@@ -56,25 +56,25 @@ class Particles(ManyChains[S]):
           %Particles.search: tuple = loop(%Particles.start, %question) while at most 3 trips (1 required) until %search.state.over with search.state, question
             graph search(search.state, question):
               %round.grow.all: list[value] = gather(%search.state.chains[0], %search.state.chains[1])
-              %round.grow: list[value] = loop(%round.grow.all, %question) map at most 2 trips (2 required) with search.chain, question
-                graph grow(search.chain, question):
-                  %each.next: tuple = loop(%search.chain, %question) while at most 1 trips (1 required) until %search.chain.ended with search.chain, question
-                    graph next(search.chain, question):
-                      %next.step: text = generate() n=1 T=0.8 max=16 stop=['\n\n'] from %question, %search.chain.text
-                      %next.judge: number = score() Yes/No from %question, %search.chain.text, %next.step.text
-                      %next.form: value = const() {'marker': 'Answer:', 'end': '\n\n', 'ways': 1}
-                      %next.chains: value = host(%search.chain, %next.form, %next.step.text, %next.judge) flopwise.modules.chains:grown
-                      return %next.chains
+              %round.grow: list[value] = loop(%round.grow.all, %question) map at most 2 trips (2 required) with each.item, question
+                graph grow(each.item, question):
+                  %each.next: tuple = loop(%each.item, %question) while at most 1 trips (1 required) until %each.item.ended with each.item, question
+                    graph next(each.item, question):
+                      %once.step: text = generate() n=1 T=0.8 max=16 stop=['\n\n'] from %question, %each.item.text
+                      %once.judge: number = score() Yes/No from %question, %each.item.text, %once.step.text
+                      %once.form: value = const() {'marker': 'Answer:', 'end': '\n\n', 'ways': 1}
+                      %once.chains: value = host(%each.item, %once.form, %once.step.text, %once.judge) flopwise.modules.chains:grown
+                      return %once.chains
                   return %each.next[0]
               %round.settings: value = const() {'scale': 1.0, 'seed': 0}
               %round.state: value = host(%search.state, %round.grow, %round.settings) flopwise.modules.particles:resampled
               return %round.state
           %Particles.votes.all: list[value] = gather(%Particles.search[0].best[0], %Particles.search[0].best[1])
-          %Particles.votes: list[Answer] = loop(%Particles.votes.all, %question) map at most 2 trips (2 required) with search.chain, question
-            graph votes(search.chain, question):
-              %each.answer: text = generate() n=1 T=0 max=32 from %question, %search.chain.text
-              %each.record: Answer = parse(%each.answer, %question, %search.chain.text) scalar -> question, reasoning, answer
-              %each.vote: Answer = pack(%each.record, %search.chain.scores[0]) base + weight
+          %Particles.votes: list[Answer] = loop(%Particles.votes.all, %question) map at most 2 trips (2 required) with each.item, question
+            graph votes(each.item, question):
+              %each.answer: text = generate() n=1 T=0 max=32 from %question, %each.item.text
+              %each.record: Answer = parse(%each.answer, %question, %each.item.text) scalar -> question, reasoning, answer
+              %each.vote: Answer = pack(%each.record, %each.item.scores[0]) base + weight
               return %each.vote
           %Particles.record: Answer = reduce(%Particles.votes) majority by answer
           return %Particles.record

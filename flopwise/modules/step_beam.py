@@ -50,26 +50,26 @@ class StepBeam(ManyChains[S]):
           %StepBeam.search: tuple = loop(%StepBeam.start, %question) while at most 3 trips (1 required) until %search.state.over with search.state, question
             graph search(search.state, question):
               %round.grow.all: list[value] = gather(%search.state.chains[0], %search.state.chains[1])
-              %round.grow: list[value] = loop(%round.grow.all, %question) map at most 2 trips (2 required) with search.chain, question
-                graph grow(search.chain, question):
-                  %each.next: tuple = loop(%search.chain, %question) while at most 1 trips (1 required) until %search.chain.ended with search.chain, question
-                    graph next(search.chain, question):
-                      %next.step: list[text] = generate() n=2 T=0.8 max=16 stop=['\n\n'] from %question, %search.chain.text
-                      %next.judge.0: number = score() Yes/No from %question, %search.chain.text, %next.step[0].text
-                      %next.judge.1: number = score() Yes/No from %question, %search.chain.text, %next.step[1].text
-                      %next.form: value = const() {'marker': 'Answer:', 'end': '\n\n', 'ways': 2}
-                      %next.chains: value = host(%search.chain, %next.form, %next.step[0].text, %next.step[1].text, %next.judge.0, %next.judge.1) flopwise.modules.chains:grown
-                      return %next.chains
+              %round.grow: list[value] = loop(%round.grow.all, %question) map at most 2 trips (2 required) with each.item, question
+                graph grow(each.item, question):
+                  %each.next: tuple = loop(%each.item, %question) while at most 1 trips (1 required) until %each.item.ended with each.item, question
+                    graph next(each.item, question):
+                      %once.step: list[text] = generate() n=2 T=0.8 max=16 stop=['\n\n'] from %question, %each.item.text
+                      %once.judge.0: number = score() Yes/No from %question, %each.item.text, %once.step[0].text
+                      %once.judge.1: number = score() Yes/No from %question, %each.item.text, %once.step[1].text
+                      %once.form: value = const() {'marker': 'Answer:', 'end': '\n\n', 'ways': 2}
+                      %once.chains: value = host(%each.item, %once.form, %once.step[0].text, %once.step[1].text, %once.judge.0, %once.judge.1) flopwise.modules.chains:grown
+                      return %once.chains
                   return %each.next[0]
               %round.settings: value = const() {'keep': 2}
               %round.state: value = host(%search.state, %round.grow, %round.settings) flopwise.modules.chains:widest
               return %round.state
           %StepBeam.votes.all: list[value] = gather(%StepBeam.search[0].best[0], %StepBeam.search[0].best[1])
-          %StepBeam.votes: list[Answer] = loop(%StepBeam.votes.all, %question) map at most 2 trips (2 required) with search.chain, question
-            graph votes(search.chain, question):
-              %each.answer: text = generate() n=1 T=0 max=32 from %question, %search.chain.text
-              %each.record: Answer = parse(%each.answer, %question, %search.chain.text) scalar -> question, reasoning, answer
-              %each.vote: Answer = pack(%each.record, %search.chain.scores[0]) base + weight
+          %StepBeam.votes: list[Answer] = loop(%StepBeam.votes.all, %question) map at most 2 trips (2 required) with each.item, question
+            graph votes(each.item, question):
+              %each.answer: text = generate() n=1 T=0 max=32 from %question, %each.item.text
+              %each.record: Answer = parse(%each.answer, %question, %each.item.text) scalar -> question, reasoning, answer
+              %each.vote: Answer = pack(%each.record, %each.item.scores[0]) base + weight
               return %each.vote
           %StepBeam.record: Answer = reduce(%StepBeam.votes) majority by answer
           return %StepBeam.record

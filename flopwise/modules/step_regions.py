@@ -10,7 +10,7 @@ from ..ir.prompt import Ref
 from ..ir.schemas import Schema
 
 # No field can have these names: the inputs, which regions take under their own, never meet them.
-STATE, CHAIN = "search.state", "search.chain"
+STATE, ITEM = "search.state", "each.item"
 VALUE, LIST = Type("value"), Type("value", many=True)
 
 
@@ -39,16 +39,35 @@ def each(
     schema: Schema,
     kind: Type = LIST,
 ) -> Ref:
-    """A region with one trip for each item, its parameter `CHAIN`; what is passed it takes by name.
+    """A region with one trip for each item, its parameter `ITEM`; what is passed it takes by name.
 
     The items are gathered first: a list has as many as were gathered, of a computation's result nobody knows.
     """
     listed = b.add(Op.GATHER, f"{name}.all", Gather(), items, LIST)
 
     def body(inner: Builder) -> tuple[Ref, ...]:
-        enter(inner, (CHAIN, *passed))
+        enter(inner, (ITEM, *passed))
         with inner.within("each"):
             return (write(inner),)
 
     region = b.region(name, body, schema)
-    return b.loop(name, "map", region, {CHAIN: listed, **passed}, len(items), kind, required=len(items))
+    return b.loop(name, "map", region, {ITEM: listed, **passed}, len(items), kind, required=len(items))
+
+
+def unless(
+    b: Builder, name: str, value: str, given: Ref, passed: Mapping[str, Ref], write: Callable[[Builder], Ref],
+    schema: Schema,
+) -> Ref:  # fmt: skip
+    """A region that runs once, or not at all where the value has `ended`: then nothing is spent and it stays as it is.
+
+    In the body the value is the parameter of that name. One that could not be made anew stays as it is, too.
+    """
+
+    def body(inner: Builder) -> tuple[Ref, ...]:
+        enter(inner, (value, *passed))
+        with inner.within("once"):
+            return (write(inner),)
+
+    region = b.region(name, body, schema)
+    bind, until = {value: given, **passed}, Ref(value, ("ended",))
+    return b.loop(name, "while", region, bind, 1, Type("tuple"), until=until).at(0)

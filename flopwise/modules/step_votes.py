@@ -9,7 +9,7 @@ from ..ir.builder import Builder
 from ..ir.nodes import Type, rewire_prompt
 from ..ir.prompt import Prompt, Ref
 from .base import S
-from .step_regions import CHAIN, each, inside, param
+from .step_regions import ITEM, each, inside, param
 from .step_settings import check_field, check_one_of
 from .steps import Judgement, StepSearch
 
@@ -43,8 +43,8 @@ class ManyChains(StepSearch[S]):
 
         def body(inner: Builder) -> Ref:
             given = {name: inside(r) for name, r in inputs.items()}
-            record = self.answer(inner, rewire_prompt(task, inside), given, Ref(CHAIN, ("text",)))
-            return inner.pack("vote", self.signature, {"": Ref(CHAIN, ("scores", 0))}, base=record)
+            record = self.answer(inner, rewire_prompt(task, inside), given, Ref(ITEM, ("text",)))
+            return inner.pack("vote", self.signature, {"": Ref(ITEM, ("scores", 0))}, base=record)
 
         chains, kind = tuple(state.at("best", i) for i in range(count)), Type("record", self.signature, many=True)
         votes = each(b, "votes", chains, passed, body, self.signature, kind)

@@ -19,7 +19,7 @@ from .chains import Chain, grown
 from .computed import compute
 from .extract import answer_tokens, lead, marker
 from .predict import wanted
-from .step_regions import CHAIN, STATE, each, enter, inside, param
+from .step_regions import ITEM, STATE, each, enter, inside, param, unless
 from .step_settings import ENDS, check_count, check_drawn, check_one_of
 from .template import Writer
 
@@ -116,20 +116,16 @@ class StepSearch(Module[S]):
 
     def _grown(self, b: Builder, task: Prompt, ways: int) -> Ref:
         """The chains that a chain grows to; one that has ended stays as it is, and nothing is spent on it."""
-        names = (CHAIN, *dict.fromkeys(param(r) for r in task.refs()))
+        passed = {param(r): inside(r) for r in task.refs()}
 
-        def once(inner: Builder) -> tuple[Ref, ...]:
-            enter(inner, names)
-            with inner.within("next"):
-                return (self._longer(inner, rewire_prompt(task, inside), ways),)
+        def write(inner: Builder) -> Ref:
+            return self._longer(inner, rewire_prompt(task, inside), ways)
 
-        region = b.region("next", once, self.signature)
-        bind, until = {name: Ref(name) for name in names}, Ref(CHAIN, ("ended",))
-        return b.loop("next", "while", region, bind, 1, Type("tuple"), until=until).at(0)
+        return unless(b, "next", ITEM, Ref(ITEM), passed, write, self.signature)
 
     def _longer(self, b: Builder, task: Prompt, ways: int) -> Ref:
         """A chain with each of some further steps, judged."""
-        so_far: tuple[Segment, ...] = (*task.prefill, Slot(Ref(CHAIN, ("text",)), self.room, True))
+        so_far: tuple[Segment, ...] = (*task.prefill, Slot(Ref(ITEM, ("text",)), self.room, True))
         steps = self.drawn(b, Prompt(task.messages, so_far), ways)
         scores = []
         for i, step in enumerate(steps):
@@ -138,7 +134,7 @@ class StepSearch(Module[S]):
                 prompt = Prompt((*task.messages, said, Message("user", (Text(ask.question),))))
                 scores.append(b.score(f"{ask.name}.{i}" if ways > 1 else ask.name, prompt, ask.choices))
         form = b.const("form", {"marker": marker(self.signature), "end": ENDS[self.step], "ways": ways})
-        return compute(b, "chains", grown, Ref(CHAIN), form, *(s.ref for s in steps), *scores, cap=self.room)
+        return compute(b, "chains", grown, Ref(ITEM), form, *(s.ref for s in steps), *scores, cap=self.room)
 
     def drawn(self, b: Builder, prompt: Prompt, ways: int) -> list[Slot]:
         """The texts of some steps that may follow a chain."""

@@ -5,14 +5,13 @@ With a probability for each path and an answer held to its type, as in STOC-ToT 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..ir.builder import Builder
 from ..ir.prompt import Prompt, Ref, Slot, Text
 from .base import S
-from .chains import NO_CHAIN, best_first, different, filled, flat
+from .chains import NO_CHAIN, best_first, different, filled, flat, items_of
 from .computed import computation, compute
 from .step_settings import check_count, check_one_of
 from .steps import Judgement, StepSearch
@@ -55,18 +54,18 @@ class TreeOfThought(StepSearch[S]):
           %TreeOfThought.search: tuple = loop(%TreeOfThought.start, %question) while at most 3 trips (1 required) until %search.state.over with search.state, question
             graph search(search.state, question):
               %round.grow.all: list[value] = gather(%search.state.chains[0], %search.state.chains[1])
-              %round.grow: list[value] = loop(%round.grow.all, %question) map at most 2 trips (2 required) with search.chain, question
-                graph grow(search.chain, question):
-                  %each.next: tuple = loop(%search.chain, %question) while at most 1 trips (1 required) until %search.chain.ended with search.chain, question
-                    graph next(search.chain, question):
-                      %next.list: text = generate() n=1 T=0.7 max=32 stop=['\n3.'] from %question, %search.chain.text
-                      %next.ways: value = const() 2
-                      %next.steps: value = host(%next.list, %next.ways) flopwise.modules.tree_of_thought:proposed
-                      %next.value.0: number = score() sure/likely/impossible from %question, %search.chain.text, %next.steps[0]
-                      %next.value.1: number = score() sure/likely/impossible from %question, %search.chain.text, %next.steps[1]
-                      %next.form: value = const() {'marker': 'Answer:', 'end': '\n\n', 'ways': 2}
-                      %next.chains: value = host(%search.chain, %next.form, %next.steps[0], %next.steps[1], %next.value.0, %next.value.1) flopwise.modules.chains:grown
-                      return %next.chains
+              %round.grow: list[value] = loop(%round.grow.all, %question) map at most 2 trips (2 required) with each.item, question
+                graph grow(each.item, question):
+                  %each.next: tuple = loop(%each.item, %question) while at most 1 trips (1 required) until %each.item.ended with each.item, question
+                    graph next(each.item, question):
+                      %once.list: text = generate() n=1 T=0.7 max=32 stop=['\n3.'] from %question, %each.item.text
+                      %once.ways: value = const() 2
+                      %once.steps: value = host(%once.list, %once.ways) flopwise.modules.tree_of_thought:proposed
+                      %once.value.0: number = score() sure/likely/impossible from %question, %each.item.text, %once.steps[0]
+                      %once.value.1: number = score() sure/likely/impossible from %question, %each.item.text, %once.steps[1]
+                      %once.form: value = const() {'marker': 'Answer:', 'end': '\n\n', 'ways': 2}
+                      %once.chains: value = host(%each.item, %once.form, %once.steps[0], %once.steps[1], %once.value.0, %once.value.1) flopwise.modules.chains:grown
+                      return %once.chains
                   return %each.next[0]
               %round.settings: value = const() {'keep': 2}
               %round.state: value = host(%search.state, %round.grow, %round.settings) flopwise.modules.tree_of_thought:broadest
@@ -116,8 +115,7 @@ class TreeOfThought(StepSearch[S]):
 @computation
 def proposed(text: str, ways: int) -> list[str]:
     """The items of a numbered list, each up to a blank line; where some lack, the first one stands for them."""
-    items = [item.strip().split("\n\n")[0] for item in re.split(r"(?m)^\s*[0-9]+[.)](?:\s+|$)", text)]
-    found = [item for item in items if item][:ways] or [""]
+    found = items_of(text)[:ways] or [""]
     return found + found[:1] * (ways - len(found))
 
 
