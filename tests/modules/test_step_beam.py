@@ -13,8 +13,10 @@ from flopwise.ir.record import Failure, Values
 from flopwise.ir.request import GenerateRequest, ScoreRequest
 from flopwise.modules.chains import before_marker, longer
 from flopwise.modules.step_beam import StepBeam
+from flopwise.modules.worked import Demo, Nearest
 
 from ..programs import ready
+from ..retrieval import neighbourhood
 from .expansion import check_expansion
 from .searches import Q, begun, check_artifact, check_bound, likes, said, sent, steps_and
 
@@ -205,3 +207,24 @@ def test_settings_may_be_choices() -> None:
 def test_what_cannot_be_is_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(SignatureError, match=says):
         beam(**settings)
+
+
+def test_worked_examples_are_retrieved_once_for_all_steps() -> None:
+    rows = [{"question": f"{i}+{i}?", "reasoning": f"Twice {i}.", "answer": 2 * i} for i in range(5)]
+    nearest = Nearest(neighbourhood([Demo(str(i), row) for i, row in enumerate(rows)]), 2)
+    module = beam(demos=nearest)
+    run = ready(module, steps_and("7", lambda chain, index: "on"), block=7).run(question="3+3?")
+    assert len(run.trace.retrieved) == 1
+    shown = {text.partition("Question: 3+3?")[0] for _, text in run.trace.prompts()}  # its own example is not shown
+    assert len(shown) == 1 and shown.pop().count("Twice ") == 2
+    assert isinstance(run.result, Values) and run.trace.flops <= run.trace.bound
+
+
+def test_a_template_writes_the_conversation() -> None:
+    template = "{% block user %}Q {{ question }}{% endblock %}{% block prefill %}So: {% endblock %}"
+    run = ready(beam(template=template, beams=1, ways=1, steps=1), lambda p, i: "7" if p.endswith(":") else "a").run(
+        **Q
+    )
+    assert [begun(p) for p in sent(run.trace, "step")] == ["So: "]
+    assert [said(p) for p in sent(run.trace, "judge")] == ["So: a"]
+    assert [begun(p) for p in sent(run.trace, "answer")] == ["So: a\n\nAnswer:"]
