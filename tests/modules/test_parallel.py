@@ -32,7 +32,7 @@ def script(parts: str, results: dict[str, str], answer: str = "7") -> Any:
             return parts
         if PART in prompt:
             part = prompt.partition(PART)[2].partition(END)[0]
-            return results[part] if prompt.endswith("Result:") else f"on {part}"
+            return results[part] if prompt.endswith("Result:") else f"on {part}\n\nResult: 0"
         return "all in all"
 
     return say
@@ -54,6 +54,7 @@ def test_each_part_has_a_thread_and_only_results_are_joined() -> None:
     assert (
         len(last) == 1 and "Question: 2+2?\n\nParts of it, worked out one by one:\n1. a: 4\n2. b: 5\n\nThink" in last[0]
     )
+    assert all(begun(p) in ("on a\n\nResult:", "on b\n\nResult:") for p in sent(run.trace, "result"))
     assert "on a" not in last[0]  # what a thread thought stays in the thread
     assert [len(sent(run.trace, n)) for n in ("split", "parts", "reason", "result", "answer")] == [1, 1, 3, 2, 1]
     assert isinstance(run.result, Values) and run.result.fields == {

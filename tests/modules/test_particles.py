@@ -117,12 +117,12 @@ def test_the_last_particles_vote_or_the_best_of_them_is_read() -> None:
             return {"a": "1", "b": "2", "c": "2", "d": "3"}[begun(prompt)[0]]
         return "abcd"[index]
 
-    scores = likes({"a": 0.9, "b": 0.5, "c": 0.45, "d": 0.1})
+    scores = likes({"a": 0.1, "b": 0.5, "c": 0.45, "d": 0.9})
     voted, best = (
         ready(particles(steps=1, choose=choose), say, scores=scores).run(**Q).result for choose in ("vote", "best")
     )
     assert isinstance(voted, Values) and isinstance(best, Values)
-    assert (voted.fields["answer"], best.fields["answer"]) == (2, 1)
+    assert (voted.fields["answer"], best.fields["answer"]) == (2, 3)
 
 
 def test_what_does_not_parse_is_a_failure_only_where_nothing_does() -> None:

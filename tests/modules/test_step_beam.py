@@ -88,6 +88,8 @@ def test_the_chains_vote_by_their_scores() -> None:
     best = ready(beam(beams=3, ways=1, choose="best"), say, scores=scores).run(**Q)
     assert isinstance(best.result, Values) and best.result.fields["answer"] == 1
     assert len(sent(voted.trace, "answer")) == 3 and len(sent(best.trace, "answer")) == 1
+    alone = ready(beam(beams=3, ways=1), say, scores=likes({"a": 0.9, "b": 0.5, "c": 0.3})).run(**Q)
+    assert isinstance(alone.result, Values) and alone.result.fields["answer"] == 1  # 0.9 outweighs two heads of 0.8
 
 
 def test_a_beam_that_does_not_parse_has_no_vote() -> None:
