@@ -11,52 +11,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast
 
 from ..errors import TraceError
-from ..ir.builder import Builder
-from ..ir.choices import Integer, Real, Var
 from ..ir.nodes import Call, Op, Type
 from ..ir.prompt import Ref
-from ..ir.schemas import Field, Schema
+from ..ir.schemas import Schema
 from .base import Module, S
-from .computed import agreement, at_least, computation, compute
+from .gate import Gate, check_threshold
 from .judging import Judge
 from .open import Open
 from .rungs import check_rungs, labels_of_rungs, named_rungs, one_record, result_of, sampled_rungs, signature_of
-from .settings import is_number
 from .symbols import Symbol, place, shape, tracer
 from .verifier import Verifier
-
-_TOLD = Schema("Confidence", "", (), (Field("confidence", '{"type":"number"}'),))
-
-
-@computation
-def told(records: list[Any]) -> float:
-    """The confidence that the one record of a list tells; none where there is no record."""
-    return float(records[0].confidence) if records else 0.0
-
-
-@dataclass(frozen=True)
-class Gate(Module[S]):
-    """Whether a confidence reaches a threshold; never where it could not be made.
-
-    Attributes:
-        threshold: The least confidence that is enough; a number or a choice of one.
-        by: The output that samples agree on; "" where the confidence is a value.
-
-    Cost: none.
-    """
-
-    threshold: Any = field(default=0.5, kw_only=True)
-    by: str = field(default="", kw_only=True)
-
-    def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
-        """The share of samples that agree, or what was told, against the threshold."""
-        if self.by:
-            sure = compute(b, "confidence", agreement, inputs["records"], b.const("field", self.by))
-        else:
-            # A list passes on without what failed: a record that cannot be judged is one that nobody is sure of.
-            said = b.gather("said", _TOLD, (b.pack("told", _TOLD, inputs),))
-            sure = compute(b, "confidence", told, said)
-        return compute(b, "enough", at_least, sure, b.const("threshold", self.threshold))
 
 
 @dataclass(frozen=True)
@@ -211,7 +175,7 @@ def cascade(
     thresholds = _each("threshold", threshold, len(rungs) - 1)
     judges = tuple(_judge(c, of) for c in _each("confidence", confidence, len(rungs) - 1))
     for how, least in zip(judges, thresholds, strict=True):
-        _check_threshold(least, closed=not callable(how) or isinstance(how, Module))
+        check_threshold("cascade", least, closed=not callable(how) or isinstance(how, Module))
     return Cascade(of, rungs=rungs, thresholds=thresholds, confidence=judges, by=field, name=name, demos=())
 
 
@@ -232,15 +196,4 @@ def _judge(how: Any, of: Any) -> Any:
     raise TraceError(
         f'{place()}: cascade: confidence must be "agreement", "verifier", a judge or a function of the record, '
         f"but got {how!r:.100}"
-    )
-
-
-def _check_threshold(value: Any, closed: bool) -> None:
-    """Raise TraceError where a threshold is no number; of shares and probabilities none from 0 to 1."""
-    known = value.domain if isinstance(value, (Open, Var)) else Real(value, value) if is_number(value) else None
-    if isinstance(known, (Real, Integer)) and (not closed or 0 <= known.low <= known.high <= 1):
-        return
-    raise TraceError(
-        f"{place()}: cascade: `0 <= threshold <= 1` must hold, but got {value!r}; give a share such as 0.8, or "
-        "fw.real(0.5, 1.0) for a search to tune"
     )
