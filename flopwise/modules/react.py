@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import SignatureError
 from ..ir.builder import Builder
-from ..ir.choices import Integer, Var
+from ..ir.choices import Var
 from ..ir.grammars import output_form
 from ..ir.nodes import Op, Type
 from ..ir.prompt import Message, Prompt, Ref, Slot, Text
@@ -16,6 +16,7 @@ from ..ir.schemas import Field, Schema
 from ..ir.types import render_value
 from .base import Module, S
 from .computed import computation, compute
+from .counts import check_count
 from .extract import answer_tokens, lead, marker
 from .open import Open
 from .predict import wanted
@@ -120,8 +121,9 @@ class ReAct(Module[S]):
     def __post_init__(self) -> None:
         super().__post_init__()
         tools_of("ReAct", self.tools)
-        for name in ("rounds", "parallel", "observation_tokens"):
-            check_count("ReAct", name, getattr(self, name), opens=name == "rounds")
+        check_count("ReAct", "rounds", self.rounds, opens=True)
+        check_count("ReAct", "parallel", self.parallel)
+        check_count("ReAct", "observation_tokens", self.observation_tokens)
         if isinstance(self.demos, (Open, Var)) or self.demos:
             raise SignatureError("ReAct: demos: it shows no worked examples, since they would have to use its tools")
 
@@ -185,11 +187,3 @@ def _technique(tools: tuple[Tool, ...], parallel: int, schema: Schema) -> str:
         f'Write it as {{"action": [{example_call(tools[0])}]}}. The observation then says what it gave. '
         f'Once the answer is known, write {{"action": "{FINISH}"}}, then give {wanted(schema)}.'
     )
-
-
-def check_count(what: str, name: str, value: Any, opens: bool = False) -> None:
-    """Raise SignatureError where a setting is no whole number from 1 up, nor a choice of one where it may be open."""
-    low = value.domain.low if opens and isinstance(value, (Open, Var)) and isinstance(value.domain, Integer) else value
-    if isinstance(low, bool) or not isinstance(low, int) or low < 1:
-        choice = " or fw.integer(1, ...)" if opens else ""
-        raise SignatureError(f"{what}: a whole number `{name} >= 1`{choice} is needed, but got {value!r}")
