@@ -109,6 +109,8 @@ class Lengths:
     def size(self, ref: Ref) -> Size:
         """The size of the value that a ref finds; a path into a list means each of its items."""
         node = self.graph.node(ref.node)
+        if ref.path[-1:] == ("",):  # a weight is a number
+            return Size(SCALAR_CAP)
         match node.attrs:
             case Input(field):
                 return self._param(field, ref)

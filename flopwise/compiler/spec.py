@@ -164,7 +164,7 @@ def types_known(graph: Graph, node: Node) -> str | None:
     for ref in node.refs():
         source = graph.node(ref.node)
         name = ref.path[0] if ref.path else None
-        if isinstance(source.attrs, Parse) and isinstance(name, str):
+        if isinstance(source.attrs, Parse) and isinstance(name, str) and name:  # "" is its weight
             known = (*source.attrs.extra, *source.attrs.schema.output_names)
             if name not in known:
                 return f"reads {ref}, but the record has {', '.join(known)}"

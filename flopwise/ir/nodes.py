@@ -206,6 +206,7 @@ class Host:
         cap: Most tokens that its result takes in a prompt; None where nobody said.
         fn: The function.
         shows: Fields of each record of its first input, a list, that the result tells: it may be as long as they are.
+        catch: What it raises is its result, as a text, and no failure: a model may mend what it asked for.
     """
 
     target: str
@@ -214,6 +215,7 @@ class Host:
     cap: int | None = None
     fn: Callable[..., Any] | None = field(default=None, compare=False, hash=False)
     shows: tuple[str, ...] = ()
+    catch: bool = False
 
 
 Rule = Literal["decided", "beta", "window"]

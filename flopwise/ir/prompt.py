@@ -11,13 +11,13 @@ Scope = Literal["task", "demos", "input"]
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A value of the graph: a node's result, or what a path of fields and indices finds in it."""
+    """A value of the graph: a node's result, or what a path of fields and indices finds in it; "" is its weight."""
 
     node: str
     path: tuple[str | int, ...] = ()
 
     def __str__(self) -> str:
-        tail = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in self.path)
+        tail = "".join(f"[{p}]" if isinstance(p, int) else f".{p or 'weight'}" for p in self.path)
         return f"%{self.node}{tail}"
 
     def at(self, *path: str | int) -> Ref:

@@ -75,8 +75,8 @@ def _detail(node: Node) -> str:
             return f"read {', '.join(schema.output_names)} within {seconds:g} s"
         case Retrieve(index, k):
             return f"{k} of {len(index.items)} by {index.embedder}"
-        case Host(target, _, pure):
-            return f"{target}{'' if pure else ' (impure)'}"
+        case Host(target, _, pure, catch=catch):
+            return f"{target}{'' if pure else ' (impure)'}{' or what it raises' if catch else ''}"
         case Loop(mode, _, params, trips, required, until, waves):
             most = str(trips) if isinstance(trips, Var) else f"{trips}"
             stop = f" until {until}" if until else _waves(waves) if waves else ""

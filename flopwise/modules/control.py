@@ -43,13 +43,19 @@ def op(fn: Callable[P, R] | None = None, *, pure: bool = True, cap: int | None =
             return fn(*args, **kwargs)
         bound = _bound(fn, args, kwargs)
         refs = tuple(as_ref(v, f"{fn.__name__}.{k}") for k, v in bound.arguments.items())
-        target, digest = f"{fn.__module__}:{fn.__qualname__}", source_hash(fn)
         kind = _return_type(fn)
         current = tracer(fn.__name__)
-        attrs = Host(target, digest, pure, cap, fn)
+        attrs = host_of(traced)
         return Symbol(current.builder.add(Op.HOST, current.unique(fn.__name__), attrs, refs, kind), kind, current)
 
+    traced.__flopwise_host__ = (pure, cap)  # type: ignore[attr-defined]
     return traced
+
+
+def host_of(wrapped: Any, *, catch: bool = False) -> Host:
+    """How a graph calls a function that `op` has wrapped; with `catch` what it raises is its result, as a text."""
+    fn, (pure, cap) = wrapped.__wrapped__, wrapped.__flopwise_host__
+    return Host(f"{fn.__module__}:{fn.__qualname__}", source_hash(fn), pure, cap, fn, catch=catch)
 
 
 def _bound(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:

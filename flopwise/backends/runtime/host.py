@@ -12,7 +12,7 @@ from .query import Query
 
 
 async def call_host(query: Query, node: str, attrs: Host, values: list[Any], allow_impure: bool) -> Any:
-    """Call a user's function on plain values; what it raises is a failure of this example, with its cause.
+    """Call a user's function on plain values; what it raises is a failure of this example, with its cause, or a text.
 
     Raises:
         FlopwiseError: The function is impure and the user has not allowed that here, or it is not loaded.
@@ -27,7 +27,8 @@ async def call_host(query: Query, node: str, attrs: Host, values: list[Any], all
         result = attrs.fn(*(_plain(v) for v in values))
         return await result if inspect.isawaitable(result) else result
     except Exception as error:  # a user's function may raise anything; the batch goes on
-        return query.fail(node, f"{attrs.target} raised {type(error).__name__}: {error}")
+        what = f"{type(error).__name__}: {error}"
+        return what if attrs.catch else query.fail(node, f"{attrs.target} raised {what}")
 
 
 def _plain(value: Any) -> Any:

@@ -15,14 +15,14 @@ from ...ir.types import jsonable, outputs_model, read, reader, render_value
 
 
 def dig(value: Any, path: tuple[str | int, ...]) -> Any:
-    """What a path finds in a value; a failure anywhere on the way is what it finds."""
+    """What a path finds in a value, "" a record's weight; a failure anywhere on the way is what it finds."""
     for step in path:
         if isinstance(value, Failure):
             return value
         if isinstance(step, int):
             value = value[step]
         elif isinstance(value, Values):
-            value = value.fields.get(step)
+            value = value.fields.get(step) if step else value.weight
         elif isinstance(value, dict):
             value = value.get(step)
         else:
