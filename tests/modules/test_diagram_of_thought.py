@@ -41,7 +41,7 @@ def saying(edges: Mapping[int, list[int]]) -> Any:
     return say
 
 
-def judging(refuted: set[int], enough: set[int]) -> Any:
+def judging(refuted: Any, enough: Any) -> Any:
     """Scores by which some propositions are refuted and after some there is enough."""
 
     def weigh(prompt: str, choices: tuple[str, ...]) -> list[float]:
@@ -52,9 +52,7 @@ def judging(refuted: set[int], enough: set[int]) -> Any:
     return weigh
 
 
-def pipeline_of(
-    refuted: set[int] = frozenset(), enough: set[int] = frozenset(), edges: Any = None, **settings: Any
-) -> Ready:  # type: ignore[assignment]
+def pipeline_of(refuted: Any = (), enough: Any = (), edges: Any = None, **settings: Any) -> Ready:
     return ready(DiagramOfThought(Solve, **settings), saying(edges or {}), scores=judging(refuted, enough))
 
 
