@@ -7,7 +7,7 @@ arXiv:2306.02561), by the model itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 from ..ir.builder import Builder
 from ..ir.grammars import output_form
@@ -62,6 +62,10 @@ class Fuser(ListJudge[S]):
 
     adds: ClassVar[tuple[str, ...]] = ("records", "candidates", "reasoning")
     shows: tuple[str, ...] = field(default=STEPS_SHOWN, kw_only=True)
+
+    def __call__(self, *records: Any, **inputs: Any) -> S:
+        """Fuse a list of candidates into one record."""
+        return cast("S", self.trace(*records, **inputs))
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """A Generate over all candidates, and for typed outputs one that goes on from it, parsed."""

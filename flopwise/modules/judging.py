@@ -59,6 +59,10 @@ class ListJudge(Module[S]):
     answers: ClassVar[bool] = False
     demos: Any = field(default=(), kw_only=True)
 
+    def __call__(self, *records: Any, **inputs: Any) -> Any:
+        """Apply the module to a list of records; whether it gives one or a list is for each to say."""
+        return self.trace(*records, **inputs)
+
     def trace(self, *records: Any, **inputs: Any) -> Symbol:
         """Add the call over a list of records, or over several lists and records as one list."""
         if not records or inputs:

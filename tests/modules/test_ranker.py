@@ -16,7 +16,7 @@ from flopwise.modules.listings import places_by_wins, places_named
 from flopwise.modules.program import Program
 from flopwise.modules.ranker import Ranker
 
-from ..programs import Ready, Solve, ready
+from ..programs import SHAPE, Ready, Solve, ready
 from .expansion import check_expansion
 from .hostile import LONG, check_bound, check_round_trip
 
@@ -164,7 +164,7 @@ def test_weights_stay_and_failures_are_out() -> None:
         judge = fw.Verifier(Solve)
         rank = Ranker(Solve, style="pairs")
 
-        def forward(self, question: str) -> Solve:
+        def forward(self, question: str) -> Any:
             return self.rank(self.judge(fw.sample(self.draft, n=3)(question=question)))
 
     scores = {"correct?": [0.25, 0.75], "": preferring(7, 5)}
@@ -181,12 +181,40 @@ def test_several_lists_and_records_are_one_list() -> None:
         draft = fw.Predict(Solve, temperature=1.0)
         rank = Ranker(Solve)
 
-        def forward(self, question: str) -> Solve:
+        def forward(self, question: str) -> Any:
             return self.rank(self.one(question=question), fw.sample(self.draft, n=2)(question=question))
 
     pipeline = ready(Mixed(), saying("56", "3"))
     assert answer(pipeline) == 6
     assert "1.\nAnswer: 5\n2.\nAnswer: 5\n3.\nAnswer: 6" in pipeline.run(**Q).trace.prompts()[-1][1]
+
+
+def test_it_may_be_left_out() -> None:
+    class Optional(Program):
+        draft = fw.Predict(Solve)
+        rank = fw.optional(Ranker(Solve, top=2))
+
+        def forward(self, question: str) -> Any:
+            return fw.first_valid(self.rank(fw.sample(self.draft, n=3)(question=question)))
+
+    script = saying("567", '{"best": [3, 1]}')
+    assert answer(ready(Optional(), script)) == 5
+    assert answer(ready(Optional(), script, {"rank": "Ranker"})) == 7
+
+
+def test_it_stands_in_a_region_over_a_list_from_outside() -> None:
+    class Again(Program):
+        draft = fw.Predict(Solve)
+        rank = Ranker(Solve)
+
+        def forward(self, question: str) -> Any:
+            drafts = fw.sample(self.draft, n=3)(question=question)
+            return fw.loop(lambda s: self.rank(drafts, s), fw.best(drafts), max_rounds=2)
+
+    run = ready(Again(), saying("567", "4"), cost=SHAPE).run(**Q)
+    assert isinstance(run.result, Values) and run.result.fields["answer"] == 5
+    assert sum(r.node.endswith("rank.rank") for r in run.trace.requests) == 2
+    assert "4.\nAnswer: 5<" in run.trace.prompts()[-1][1] and run.trace.flops <= run.trace.bound
 
 
 def test_several_outputs_are_told_by_name() -> None:
