@@ -108,7 +108,7 @@ class AdaptivePrompt(Module[S]):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole("AdaptivePrompt", "corrections", self.corrections, 0)
-        check_share("AdaptivePrompt", "sure", self.sure)
+        check_share("AdaptivePrompt", "sure", self.sure, some=True)
         texts = self.guides
         if isinstance(texts, str) or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
             raise SignatureError(

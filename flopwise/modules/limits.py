@@ -1,8 +1,7 @@
-"""What whole numbers and probabilities a technique's settings may be, as numbers or as choices of them."""
+"""Checks of settings that are numbers, open or not."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..errors import SignatureError
@@ -11,29 +10,35 @@ from .open import Open
 from .settings import is_number
 
 
-def check_whole(kind: str, name: str, value: Any, low: int, high: int | None = None) -> None:
-    """Raise SignatureError where a setting is no whole number from `low` to `high`, nor a choice of such numbers."""
-    domain = value.domain if isinstance(value, (Open, Var)) else None
-    ends = (domain.low, domain.high) if isinstance(domain, Integer) else (value,)
-    if all(isinstance(v, int) and not isinstance(v, bool) and low <= v <= (v if high is None else high) for v in ends):
-        return
-    rule = f"{name} >= {low}" if high is None else f"{low} <= {name} <= {high}"
-    raise SignatureError(f"{kind}: a whole number `{rule}` is needed, but got {value!r}; such as {name}={high or low}")
+def check_whole(kind: str, name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Raise SignatureError where a setting is neither a whole number from `least` to `most` nor a choice of one."""
+    ends = _ends(value, Integer)
+    whole = all(isinstance(end, int) and not isinstance(end, bool) for end in ends)
+    if not whole or min(ends) < least or (most is not None and max(ends) > most):
+        rule = f"{name} >= {least}" if most is None else f"{least} <= {name} <= {most}"
+        raise SignatureError(
+            f"{kind}: a whole number `{rule}` is needed, but got {value!r}; write {name}={least} or "
+            f"{name}=fw.integer({least}, ...)"
+        )
 
 
-def check_share(kind: str, name: str, value: Any) -> None:
-    """Raise SignatureError where a setting is no number above 0 and up to 1, nor a choice of such numbers."""
-    domain = value.domain if isinstance(value, (Open, Var)) else None
-    ends = (domain.low, domain.high) if isinstance(domain, (Integer, Real)) else (value,)
-    if not all(is_number(v) and not math.isnan(v) and 0 < v <= 1 for v in ends):
-        raise SignatureError(f"{kind}: `0 < {name} <= 1` must hold, but got {value!r}; such as {name}=0.5")
+def check_share(kind: str, name: str, value: Any, some: bool = False) -> None:
+    """Raise SignatureError where a setting is neither a number from 0 to 1 nor a choice of one; with `some`, not 0."""
+    if not all(is_number(end) and 0 <= end <= 1 and (end > 0 or not some) for end in _ends(value, Real)):
+        rule = f"0 < {name} <= 1" if some else f"0 <= {name} <= 1"
+        raise SignatureError(f"{kind}: `{rule}` must hold, but got {value!r}; write {name}=0.5 or {name}=fw.real(0, 1)")
 
 
 def check_label(kind: str, name: str, value: Any, labels: tuple[str, ...]) -> None:
-    """Raise SignatureError where a setting is none of the labels, nor a choice between some of them."""
-    domain = value.domain if isinstance(value, (Open, Var)) else None
-    given = domain.labels if isinstance(domain, Categorical) else (value,)
-    if not all(isinstance(v, str) and v in labels for v in given):
+    """Raise SignatureError where a setting is neither one of some texts nor a choice among them."""
+    open_ = isinstance(value, (Open, Var)) and isinstance(value.domain, Categorical)
+    if not set(value.domain.labels if open_ else (value,)) <= set(labels):
         raise SignatureError(
             f"{kind}: {name} must be one of {list(labels)}, but got {value!r}; write {name}={labels[0]!r}"
         )
+
+
+def _ends(value: Any, domain: type) -> tuple[Any, ...]:
+    """The least and the largest that a setting may be."""
+    open_ = isinstance(value, (Open, Var)) and isinstance(value.domain, domain)
+    return (value.domain.low, value.domain.high) if open_ else (value,)
