@@ -15,6 +15,7 @@ from .retrieved import most_retrieved, part_tokens
 
 MADE_CAP = 256  # tokens of a made value whose length nothing bounds, such as a host function's result
 SCALAR_CAP = 40
+NULL_CAP = 8  # of a field that a record has not: what stands in its place is null
 _LINE = 8  # tokens of a number, of marks and of the end of a line of a listing
 DEFAULT_INPUT_CAP = 1024
 
@@ -148,6 +149,8 @@ class Lengths:
         before = self.outer.size(self._bound(field).at(*ref.path))
         loop = _loop(self.loop)
         position = loop.params.index(field)
+        if loop.mode == "map" and position == 0:
+            return replace(before, least=1, most=1)  # one item, however long the list is
         if loop.mode != "while" or position >= len(loop.body.outputs) or ref in self._visiting:
             return _paid_at_once(before)
         self._visiting.add(ref)
@@ -160,6 +163,8 @@ class Lengths:
         if name in parse.extra:
             return self.size(node.inputs[1 + parse.extra.index(name)].at(*ref.path[1:]))
         field = parse.schema.field(name)
+        if name and name not in parse.schema.output_names:
+            return Size(NULL_CAP)
         if field is not None and scalar_pattern(field.type) is not None:
             return Size(max(SCALAR_CAP, longest_value(field.type)))
         return Size(MADE_CAP if parse.form == "result" else self.size(node.inputs[0]).tokens)

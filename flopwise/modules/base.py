@@ -76,6 +76,11 @@ class Module(Generic[S]):
         return schema_of(cast("type[Signature] | str", self.of), text)
 
     @property
+    def gives(self) -> Type:
+        """What a call gives: a record of its signature, or a list of them."""
+        return Type("record", self.signature)
+
+    @property
     def kind(self) -> str:
         """The technique's name, which labels it in choices."""
         return type(self).__name__
@@ -138,7 +143,7 @@ class Module(Generic[S]):
         current.claim(named.name, named.sampled(None))
         for var in named.open():
             current.claim(f"?{var.name}", var)
-        kind = Type("record", self.signature)
+        kind = named.gives
         call = Call(named, tuple(refs))
         ref = current.builder.add(Op.CALL, current.unique(named.name), call, tuple(refs.values()), kind)
         return Symbol(ref, kind, current)

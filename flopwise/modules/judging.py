@@ -1,4 +1,4 @@
-"""Modules that take a record, or each of a list of records: the base of verifiers and critics."""
+"""Modules that take records: each by itself, as verifiers and critics do, or a whole list, as rankers and fusers do."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..ir.nodes import Type
 from ..ir.prompt import Ref
 from ..ir.schemas import Schema
 from .base import Module, S, snake
+from .reducers import _joined
 from .symbols import Symbol, Tracer, place, tracer, tracing
 
 MOST_RECORDS = 4096  # the list's own bound is what counts; this one is out of its way
@@ -43,16 +44,48 @@ class Judge(Module[S]):
 
     def _one(self, symbol: Symbol) -> Symbol:
         ref = tracer(self.kind).ref(symbol)
-        schema = self.signature
-        names = [f.name for f in schema.inputs] + list(schema.output_names)
-        have = symbol._type.schema
-        lacking = [n for n in names if have is not None and have.field(n) is None]
-        if lacking:
-            raise TraceError(f"{place()}: {self.kind} reads {', '.join(lacking)}, which {symbol!r} does not have")
+        names = _check_fields(self, symbol)
         return self.add_call({"record": ref, **{n: ref.at(n) for n in names}})
 
     def _each(self, symbol: Symbol) -> Symbol:
         return map_records(lambda item: self._one(item), symbol, self.name or snake(self.kind), MOST_RECORDS)
+
+
+@dataclass(frozen=True)
+class ListJudge(Module[S]):
+    """A module over a whole list of candidates: records of its signature that answer the same input."""
+
+    adds: ClassVar[tuple[str, ...]] = ("records",)
+    answers: ClassVar[bool] = False
+    demos: Any = field(default=(), kw_only=True)
+
+    def trace(self, *records: Any, **inputs: Any) -> Symbol:
+        """Add the call over a list of records, or over several lists and records as one list."""
+        if not records or inputs:
+            raise TraceError(f"{place()}: {self.kind} takes lists of records, without names; such as from fw.sample")
+        name = self.name or snake(self.kind)
+        known = len(records) == 1 and isinstance(records[0], Symbol) and records[0]._type.many
+        symbol = records[0] if known else _joined(list(records), name)
+        if symbol._type.kind != "record":
+            raise TraceError(f"{place()}: {self.kind} takes records, but {symbol!r} holds none")
+        _check_fields(self, symbol)
+        return self.add_call({"records": tracer(self.kind).ref(symbol)})
+
+    def asked(self, b: Builder, records: Ref) -> dict[str, Ref]:
+        """The input that the candidates answer: that of the first one that did not fail."""
+        schema = self.signature
+        first = b.reduce("first", records, schema, "first")
+        return {f.name: first.at(f.name) for f in schema.inputs}
+
+
+def _check_fields(judge: Module[Any], symbol: Symbol) -> list[str]:
+    """Names of the fields that a judge reads; raise TraceError where the records lack one."""
+    schema, have = judge.signature, symbol._type.schema
+    names = [f.name for f in schema.inputs] + list(schema.output_names)
+    lacking = [n for n in names if have is not None and have.field(n) is None]
+    if lacking:
+        raise TraceError(f"{place()}: {judge.kind} reads {', '.join(lacking)}, which {symbol!r} does not have")
+    return names
 
 
 def map_records(step: Any, symbol: Symbol, name: str, most: int) -> Symbol:
