@@ -16,9 +16,10 @@ from .judging import Judge
 from .predict import wanted
 from .template import Writer
 
+CHECK = "Check the {asked} step by step. Say what is right and what is wrong."
 _TEMPLATE = (
     "{% block user %}{% for f in inputs %}{{ f.label }}: {{ f.value }}\n{% endfor %}\n"
-    "Check the {{ asked }} step by step. Say what is right and what is wrong.{% endblock %}"
+    f"{CHECK.format(asked='{{ asked }}')}{{% endblock %}}"
 )
 
 
@@ -45,17 +46,26 @@ class Critic(Judge[S]):
         record = inputs.pop("record")
         schema = self.signature
         critique = b.generate("critique", self._request(b, record, inputs), self.decoding())
+        with b.within("revision"):
+            return self._revised(b, critique, {f.name: inputs[f.name] for f in schema.inputs})
+
+    def _revised(self, b: Builder, critique: Ref, kept: dict[str, Ref]) -> Ref:
+        """A further turn that does the task anew, parsed."""
+        schema = self.signature
         again = Text(f"Now do the task anew and mend what was wrong. Think step by step, then give {wanted(schema)}.")
         revision = Prompt((Message("user", (again,)),), (), continues=critique)
-        kept = {f.name: inputs[f.name] for f in schema.inputs}
-        with b.within("revision"):
-            extra = {**kept, "critique": critique.at("text")}
-            return reason_then_extract(b, revision, schema, self.decoding(), extra)
+        extra = {**kept, "critique": critique.at("text")}
+        return reason_then_extract(b, revision, schema, self.decoding(), extra)
+
+    @property
+    def asked(self) -> str:
+        """The outputs by name, for questions about them."""
+        return " and ".join(f.label.lower() for f in self.signature.outputs)
 
     def _request(self, b: Builder, record: Ref, inputs: dict[str, Ref]) -> Prompt:
         """The prompt that asks for the critique: after what led to the record, only its outputs are shown again."""
-        schema = self.signature
-        writer, asked = Writer(schema, _TEMPLATE, self.template), " and ".join(f.label.lower() for f in schema.outputs)
+        schema, asked = self.signature, self.asked
+        writer = Writer(schema, _TEMPLATE, self.template)
         alone = writer.prompt(b, inputs, (), asked=asked)
         before = b.turns(record)
         if self.template or not before or tuple(m for m in before if m.role == "system") != alone.messages[:-1]:

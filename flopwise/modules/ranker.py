@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..errors import SignatureError
 from ..ir.builder import Builder
-from ..ir.choices import Categorical, Integer, Var
 from ..ir.grammars import output_form
 from ..ir.nodes import Type
 from ..ir.prompt import Ref
@@ -20,11 +18,12 @@ from ..ir.schemas import Field, Schema, canonical
 from .base import S
 from .computed import compute
 from .judging import MOST_RECORDS, ListJudge
+from .limits import check_label, check_whole
 from .listings import alike, described, mean, places_by_wins, places_named, told
-from .open import Open
 from .predict import wanted
 from .template import Writer
 
+MOST_NUMBER = 999  # candidates that can be named
 STYLES = ("list", "pairs")
 STEPS_SHOWN = ("reasoning", "critique")
 _LIST = (
@@ -90,14 +89,9 @@ class Ranker(ListJudge[S]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        low = self.top.domain.low if _is_choice(self.top, Integer) else self.top
-        if low is not None and (isinstance(low, bool) or not isinstance(low, int) or not 1 <= low <= 999):
-            raise SignatureError(
-                f"Ranker: a whole number `1 <= top <= 999` is needed, but got {self.top!r}; None keeps the best alone"
-            )
-        styles = self.style.domain.labels if _is_choice(self.style, Categorical) else (self.style,)
-        if not set(styles) <= set(STYLES):
-            raise SignatureError(f"Ranker: style must be one of {list(STYLES)}, but got {self.style!r}")
+        if self.top is not None:
+            check_whole("Ranker", "top", self.top, 1, MOST_NUMBER)
+        check_label("Ranker", "style", self.style, STYLES)
 
     @property
     def gives(self) -> Type:
@@ -163,13 +157,9 @@ class Ranker(ListJudge[S]):
         return (b.select("won", same, b.const("tie", 0.5), better, Type("number")),)
 
 
-def _is_choice(value: Any, domain: type) -> bool:
-    return isinstance(value, (Open, Var)) and isinstance(value.domain, domain)
-
-
 def _order(top: int | None) -> Schema:
     """What a ranking in one call is read as: the number of the best candidate, or the numbers of the best ones."""
-    number = {"type": "integer", "minimum": 1, "maximum": 999}
+    number = {"type": "integer", "minimum": 1, "maximum": MOST_NUMBER}
     if top is None:
         return Schema("Best", "", (), (Field("best", canonical(number), "the number of the best candidate"),))
     numbers = {"type": "array", "items": number, "minItems": 1, "maxItems": top}
