@@ -73,8 +73,8 @@ class UnitTester(ListJudge[S]):
           %tester.lines: value = host(%tester.tests, %tester.most) flopwise.modules.listings:items
           %tester.test_1: Test = pack(%tester.lines[0]) test
           %tester.test_2: Test = pack(%tester.lines[1]) test
-          %tester.all: list[Test] = gather(%tester.test_1, %tester.test_2)
-          %tester.tested: list[Answer] = loop(%draft.sample, %tester.all) map at most 4096 trips (4096 required) with item, all
+          %tester.each: list[Test] = gather(%tester.test_1, %tester.test_2)
+          %tester.tested: list[Answer] = loop(%draft.sample, %tester.each) map at most 4096 trips (4096 required) with item, all
             graph tested(item, all):
               %judged: list[value] = loop(%all, %item) map at most 4096 trips (4096 required) with one, item
                 graph judged(one, item):
@@ -128,7 +128,7 @@ class UnitTester(ListJudge[S]):
             lines = compute(b, "lines", items, said, b.const("most", self.tests), cap=TEST_TOKENS)
             each = [b.pack(f"test_{i + 1}", _TEST, {"test": lines.at(i)}) for i in range(self.tests)]
             body, bind = b.region("tested", self._judge, schema), {"item": records}
-            bind |= {"all": b.gather("all", _TEST, tuple(each))}
+            bind |= {"all": b.gather("each", _TEST, tuple(each))}
         kind = Type("record", schema, many=True)
         return b.loop("tested", "map", body, bind, MOST_RECORDS, kind, required=MOST_RECORDS)
 

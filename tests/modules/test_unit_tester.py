@@ -82,6 +82,18 @@ def test_the_share_of_tests_passed_is_the_weight() -> None:
     assert len(run.trace.requests) == 3 + 1 + 9
 
 
+def test_one_record_is_tested_like_a_list() -> None:
+    class Tested(Program):
+        draft, tester = fw.Predict(NUMBER), UnitTester(NUMBER, tests=3)
+
+        def forward(self, question: str) -> Any:
+            weighed: Any = self.tester(self.draft(question=question))
+            return fw.best(weighed)
+
+    result = ready(Tested(), saying(TESTS, "4"), scores=holds).run(**Q).result
+    assert isinstance(result, Values) and result.weight == pytest.approx(2 / 3)
+
+
 def test_tests_may_come_with_the_input() -> None:
     of = "question, checks -> answer: int"
 
