@@ -13,9 +13,10 @@ from ..ir.builder import Builder
 from ..ir.nodes import Type
 from ..ir.prompt import Message, Prompt, Ref, Text
 from .base import S
-from .computed import computation, compute
+from .computed import computation
 from .judging import MOST_RECORDS, ListJudge
 from .settings import is_number
+from .sifting import sift
 from .template import Writer
 
 _TEMPLATE = (
@@ -56,9 +57,9 @@ class Sieve(ListJudge[S]):
               return %record
           %sieve.sifted: list[Answer] = loop(%sieve.verified, %sieve.verified) map at most 4096 trips (4096 required) with item, all
             graph sifted(item, all):
-              %least: value = const() 0.5
-              %first: value = const() None
-              %place: value = host(%all, %item, %least, %first) flopwise.modules.sieve:place_if_kept
+              %setting_1: value = const() 0.5
+              %setting_2: value = const() None
+              %place: value = host(%all, %item, %setting_1, %setting_2) flopwise.modules.sieve:place_if_kept
               %alone: list[Answer] = gather(%item)
               %kept: Answer = reduce(%alone, %place) at
               return %kept
@@ -88,12 +89,10 @@ class Sieve(ListJudge[S]):
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """Reasoning and a verdict for each candidate; then each, by the verdicts on all, passes or fails."""
-        kind = Type("record", self.signature, many=True)
-        judged = b.region("verified", self._judge, self.signature)
-        sure = b.loop("verified", "map", judged, {"item": inputs["records"]}, MOST_RECORDS, kind, required=MOST_RECORDS)
-        sifted = b.region("sifted", self._pass, self.signature)
-        bind = {"item": sure, "all": sure}
-        return b.loop("sifted", "map", sifted, bind, MOST_RECORDS, kind, required=MOST_RECORDS)
+        schema, kind = self.signature, Type("record", self.signature, many=True)
+        judged, bind = b.region("verified", self._judge, schema), {"item": inputs["records"]}
+        sure = b.loop("verified", "map", judged, bind, MOST_RECORDS, kind, required=MOST_RECORDS)
+        return sift(b, schema, sure, place_if_kept, self.least, self.first)
 
     def _judge(self, b: Builder) -> tuple[Ref, ...]:
         """The record with the probability that it is correct."""
@@ -106,15 +105,6 @@ class Sieve(ListJudge[S]):
         ask = Message("user", (Text(f"So, is this {asked} correct? Answer Yes or No."),))
         sure = b.score("verdict", Prompt((ask,), (), continues=why), ("Yes", "No"))
         return (b.pack("record", schema, {"sure": sure}, base=item),)
-
-    def _pass(self, b: Builder) -> tuple[Ref, ...]:
-        """The record itself, or a failure: there is none at the place that is asked for."""
-        schema = self.signature
-        item, every = b.input("item", Type("record", schema)), b.input("all", Type("record", schema, many=True))
-        limits = b.const("least", self.least), b.const("first", self.first)
-        place = compute(b, "place", place_if_kept, every, item, *limits)
-        alone = b.gather("alone", schema, (item,))
-        return (b.reduce("kept", alone, schema, "at", at=place),)
 
 
 @computation
