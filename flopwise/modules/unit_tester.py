@@ -50,13 +50,14 @@ class UnitTester(ListJudge[S]):
             then assert statements, which run after the program in the sandbox.
         threshold: A test in words is passed where "Yes" has at least this probability, or a choice of that.
         seconds: CPU seconds a program may take with all its tests.
+        given: Name of an input that holds the tests, one a line, in place of tests that the model writes.
 
-    It gives the list of records with new weights, for `fw.best` or `fw.vote`. Without a readable test all weigh 1; a
-    program that fails, or lasts too long, weighs 0. A template writes the prompt that asks for tests. Use it where
-    what makes an answer good can be said before one is seen, and above all for programs; its limit is that wrong
-    tests are held against right answers.
+    It gives the list of records with new weights, for `fw.best` or `fw.vote`, and with the same share as the further
+    field `passed`. Without a readable test all weigh 1; a program that fails, or lasts too long, weighs 0. A template
+    writes the prompt that asks for tests. Use it where what makes an answer good can be said before one is seen, and
+    above all for programs; its limit is that wrong tests are held against right answers.
     Cost: of n candidates of t tokens and a question of q, C(q, max_tokens) and at most n x tests x S(q + t + 48); of
-    programs C(q, max_tokens) alone.
+    programs C(q, max_tokens) alone. Given tests cost no writing.
 
     Expands to::
 
@@ -72,8 +73,8 @@ class UnitTester(ListJudge[S]):
           %tester.lines: value = host(%tester.tests, %tester.most) flopwise.modules.listings:items
           %tester.test_1: Test = pack(%tester.lines[0]) test
           %tester.test_2: Test = pack(%tester.lines[1]) test
-          %tester.all: list[Test] = gather(%tester.test_1, %tester.test_2)
-          %tester.tested: list[Answer] = loop(%draft.sample, %tester.all) map at most 4096 trips (4096 required) with item, all
+          %tester.each: list[Test] = gather(%tester.test_1, %tester.test_2)
+          %tester.tested: list[Answer] = loop(%draft.sample, %tester.each) map at most 4096 trips (4096 required) with item, all
             graph tested(item, all):
               %judged: list[value] = loop(%all, %item) map at most 4096 trips (4096 required) with one, item
                 graph judged(one, item):
@@ -86,18 +87,19 @@ class UnitTester(ListJudge[S]):
                   %passed: value = select(%one.test, %enough, %no_test)
                   return %passed
               %share: value = host(%judged) flopwise.modules.unit_tester:share
-              %record: Answer = pack(%item, %share) base + weight
+              %record: Answer = pack(%item, %share, %share) base + weight, passed
               return %record
           %best: Answer = reduce(%tester.tested) best
           return %best
     """  # noqa: E501
 
-    adds: ClassVar[tuple[str, ...]] = ("records", "candidate", "test")
+    adds: ClassVar[tuple[str, ...]] = ("records", "candidate", "test", "passed")
     max_tokens: int = field(default=256, kw_only=True)
     tests: Any = field(default=5, kw_only=True)
     runs: str = field(default="", kw_only=True)
     threshold: Any = field(default=0.5, kw_only=True)
     seconds: float = field(default=5.0, kw_only=True)
+    given: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,6 +108,9 @@ class UnitTester(ListJudge[S]):
         known = ("", "program", *self.signature.output_names)
         if self.runs not in known:
             raise SignatureError(f"UnitTester: runs={self.runs!r} is no field of a program; give one of {list(known)}")
+        inputs = ("", *(f.name for f in self.signature.inputs))
+        if self.given not in inputs:
+            raise SignatureError(f"UnitTester: given={self.given!r} is no input; give one of {list(inputs)}")
 
     @property
     def gives(self) -> Type:
@@ -113,9 +118,9 @@ class UnitTester(ListJudge[S]):
         return Type("record", self.signature, many=True)
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
-        """One Generate for the tests; then each record runs them, or each pair of a record and a test is judged."""
+        """The tests; then each record runs them, or each pair of a record and a test is judged."""
         schema, records = self.signature, inputs["records"]
-        said = b.generate("tests", self._request(b, records), self.decoding())
+        said = self._tests(b, records)
         if self.runs:
             harness = compute(b, "harness", as_harness, said, b.const("most", self.tests))
             body, bind = b.region("tested", self._run, schema), {"item": records, "harness": harness}
@@ -123,9 +128,15 @@ class UnitTester(ListJudge[S]):
             lines = compute(b, "lines", items, said, b.const("most", self.tests), cap=TEST_TOKENS)
             each = [b.pack(f"test_{i + 1}", _TEST, {"test": lines.at(i)}) for i in range(self.tests)]
             body, bind = b.region("tested", self._judge, schema), {"item": records}
-            bind |= {"all": b.gather("all", _TEST, tuple(each))}
+            bind |= {"all": b.gather("each", _TEST, tuple(each))}
         kind = Type("record", schema, many=True)
         return b.loop("tested", "map", body, bind, MOST_RECORDS, kind, required=MOST_RECORDS)
+
+    def _tests(self, b: Builder, records: Ref) -> Ref:
+        """The tests as a text: what one Generate says, or what came with the input."""
+        if self.given:
+            return self.asked(b, records)[self.given]
+        return b.generate("tests", self._request(b, records), self.decoding())
 
     def _request(self, b: Builder, records: Ref) -> Prompt:
         schema = self.signature
@@ -149,7 +160,7 @@ class UnitTester(ListJudge[S]):
         passed = b.select(
             "passed", result.at("ok"), result.at("values", "share"), b.const("nothing", 0.0), Type("number")
         )
-        return (b.pack("record", self.signature, {"": passed}, base=item),)
+        return (b.pack("record", self.signature, {"": passed, "passed": passed}, base=item),)
 
     def _judge(self, b: Builder) -> tuple[Ref, ...]:
         """A record weighed by the tests that the model says it passes."""
@@ -158,7 +169,8 @@ class UnitTester(ListJudge[S]):
         kind = Type("value", many=True)
         bind = {"one": tests, "item": item}
         passed = b.loop("judged", "map", body, bind, MOST_RECORDS, kind, required=MOST_RECORDS)
-        return (b.pack("record", self.signature, {"": compute(b, "share", share, passed)}, base=item),)
+        weight = compute(b, "share", share, passed)
+        return (b.pack("record", self.signature, {"": weight, "passed": weight}, base=item),)
 
     def _passes(self, b: Builder) -> tuple[Ref, ...]:
         """Whether a record passes one test; None where there is no such test."""
@@ -166,7 +178,8 @@ class UnitTester(ListJudge[S]):
         one, item = b.input("one", Type("record", _TEST)), b.input("item", Type("record", schema))
         names = schema.output_names
         text = compute(b, "candidate", described, item, b.const("fields", list(names)), shows=names)
-        shown = {**{f.name: item.at(f.name) for f in schema.inputs}, "candidate": text, "test": one.at("test")}
+        told = {f.name: item.at(f.name) for f in schema.inputs if f.name != self.given}
+        shown = {**told, "candidate": text, "test": one.at("test")}
         likely = b.score("passes", Writer(schema, _JUDGE).prompt(b, shown, ()), ("Yes", "No"))
         passes = compute(b, "enough", at_least, likely, b.const("threshold", float(self.threshold)))
         return (b.select("passed", one.at("test"), passes, b.const("no_test", None), Type("value")),)

@@ -78,8 +78,40 @@ def test_the_share_of_tests_passed_is_the_weight() -> None:
     pipeline = ready(weighing(tests=3), saying(TESTS, "3", "4", "5"), scores=holds)
     assert weights(pipeline) == [pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0]
     run = pipeline.run(**Q)
-    assert isinstance(run.result, Values) and run.result.fields == {**Q, "answer": 5}
+    assert isinstance(run.result, Values) and run.result.fields == {**Q, "answer": 5, "passed": 1.0}
     assert len(run.trace.requests) == 3 + 1 + 9
+
+
+def test_one_record_is_tested_like_a_list() -> None:
+    class Tested(Program):
+        draft, tester = fw.Predict(NUMBER), UnitTester(NUMBER, tests=3)
+
+        def forward(self, question: str) -> Any:
+            weighed: Any = self.tester(self.draft(question=question))
+            return fw.best(weighed)
+
+    result = ready(Tested(), saying(TESTS, "4"), scores=holds).run(**Q).result
+    assert isinstance(result, Values) and result.weight == pytest.approx(2 / 3)
+
+
+def test_tests_may_come_with_the_input() -> None:
+    of = "question, checks -> answer: int"
+
+    class Tested(Program):
+        draft = fw.Predict(of)
+        tester = UnitTester(of, given="checks", tests=2)
+
+        def forward(self, question: str, checks: str) -> Any:
+            weighed: Any = self.tester(fw.sample(self.draft, n=3)(question=question, checks=checks))
+            return fw.best(weighed)
+
+    pipeline = ready(Tested(), {"": ["3", "4", "5"]}, scores=holds)
+    run = pipeline.run(("tester.tested",), **Q, checks=TESTS)
+    assert [r.fields["passed"] for r in run.trace.values["tester.tested"]] == [0.5, 1.0, 1.0]  # by the first two
+    judged = [t for node, t in run.trace.prompts() if node.endswith("passes")]
+    assert len(run.trace.requests) == 3 + 6 and not any("Checks" in t or "at least 5" in t for t in judged)
+    with pytest.raises(SignatureError, match="given='tests' is no input"):
+        UnitTester(of, given="tests")
 
 
 def test_the_tests_are_written_without_sight_of_a_candidate() -> None:

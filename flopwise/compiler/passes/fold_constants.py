@@ -60,7 +60,7 @@ def _fold(node: Node, nodes: dict[str, Node], swaps: dict[str, Ref]) -> list[Nod
             return _unfold(node, node.attrs, swaps)
         case Gather(weights=()):
             return [replace(node, inputs=tuple(_laid_flat(node, nodes)))]
-        case Reduce() if (only := _single(node.inputs[0], nodes)) is not None:
+        case Reduce(how=how) if how != "at" and (only := _single(node.inputs[0], nodes)) is not None:
             swaps[node.name] = only
             return []
     return [node]
