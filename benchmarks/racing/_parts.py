@@ -19,9 +19,7 @@ from .record import DATA
 
 OURS = "flopwise"
 LARGE = "generated, 500 x 1,000"
-_SLOW = {
-    (LARGE, "WilcoxonPruner"): 20
-}  # a twentieth of the seeds: Optuna's bookkeeping of 1,000 reports takes a minute
+_SLOW = {(LARGE, "WilcoxonPruner"): 20}  # of the seeds one in 20: 1,000 reports take Optuna a minute
 _ABLATED = {LARGE: 20}  # and of ablations, of which the other matrices get a quarter
 
 
