@@ -20,7 +20,7 @@ from flopwise.modules.from_archon import from_archon
 from flopwise.modules.program import trace
 
 from ..programs import Solve, ready
-from .hostile import check_bound, check_round_trip
+from .unruly import check_bound, check_round_trip
 
 ASK: dict[str, Any] = {"instruction": "Say it."}
 Q: dict[str, Any] = {"question": "2+2?"}

@@ -17,7 +17,7 @@ from flopwise.modules.unit_tester import UnitTester
 
 from ..programs import ready
 from .expansion import check_expansion
-from .hostile import check_bound, check_round_trip
+from .unruly import check_bound, check_round_trip
 
 Q: dict[str, Any] = {"question": "2+2?"}
 NUMBER = "question -> answer: int"

@@ -17,7 +17,7 @@ from flopwise.modules.sieve import Sieve, place_if_kept
 
 from ..programs import Ready, ready
 from .expansion import check_expansion
-from .hostile import LONG, check_bound, check_round_trip
+from .unruly import LONG, check_bound, check_round_trip
 
 Q: dict[str, Any] = {"question": "2+2?"}
 NUMBER = "question -> answer: int"
