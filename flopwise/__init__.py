@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .modules.from_archon import from_archon
     from .modules.fuser import Fuser
     from .modules.hypothesis_search import HypothesisSearch
+    from .modules.layers import Layers
     from .modules.least_to_most import LeastToMost
     from .modules.mbr import mbr
     from .modules.medprompt import Medprompt
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from .modules.route import route
     from .modules.sampling import sample
     from .modules.signature import Input, Output, Signature
+    from .modules.stack import stack
     from .modules.step_back import StepBack
     from .modules.step_beam import StepBeam
     from .modules.step_verifier import StepVerifier
@@ -144,6 +146,8 @@ _WHERE = {
     "Fuser": "modules.fuser",
     "HypothesisSearch": "modules.hypothesis_search",
     "LeastToMost": "modules.least_to_most",
+    "Layers": "modules.layers",
+    "stack": "modules.stack",
     "mbr": "modules.mbr",
     "Medprompt": "modules.medprompt",
     "MetaReasoning": "modules.meta_reasoning",
@@ -213,6 +217,7 @@ __all__ = [
     "HypothesisSearch",
     "Input",
     "InputError",
+    "Layers",
     "LeastToMost",
     "Limits",
     "Medprompt",
@@ -294,6 +299,7 @@ __all__ = [
     "route",
     "sample",
     "solved",
+    "stack",
     "temperature_ladder",
     "trace",
     "vote",

@@ -42,8 +42,8 @@ class Consistent(Module[S]):
             responses: `("reasoning", "answer")` for drafts that reason.
 
     A template writes what stands before the list. The record chosen passes on unchanged. Failed drafts are not shown.
-    A number that no draft has, or none at all, stands for the first draft. One draft alone is passed on without a
-    request.
+    A number that no draft has, or none at all, stands for the first draft. One draft alone takes
+    the request too.
 
     Cost: 1 call; C(p + n x (r + 8), 4), where p is the prompt with the inputs, n the most drafts and r the most tokens
     of what is shown of one. Of `max_tokens` nothing is used. Models read the first and the last of long lists best, and

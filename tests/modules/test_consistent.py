@@ -85,9 +85,9 @@ def test_where_all_drafts_fail_the_query_fails_and_says_why() -> None:
     assert len(done.trace.requests) == 4  # nobody is asked to choose among none
 
 
-def test_one_draft_is_passed_on_without_a_request() -> None:
-    done, pipeline = run(picking(n=1), "1")
-    assert done.result.fields["story"] == STORIES[0] and len(pipeline.engine.asked) == 1
+def test_one_draft_alone_is_what_is_chosen() -> None:
+    done, pipeline = run(picking(n=1), "2")
+    assert done.result.fields["story"] == STORIES[0] and len(pipeline.engine.asked) == 2
 
 
 def test_the_chosen_record_is_unchanged() -> None:
