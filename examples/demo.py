@@ -24,8 +24,8 @@ from solver import Solve, Solver, same
 
 import flopwise as fw
 from flopwise.cli.report import print_report, print_test
-from flopwise.optimizers.data import Example
 from flopwise.optimizers.contenders import Limits
+from flopwise.optimizers.data import Example
 
 ENGINE = "openvino:qwen2.5-coder-1.5b-instruct"
 TASKS = (
