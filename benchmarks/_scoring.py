@@ -26,7 +26,7 @@ def scored(
     """The score of each row, 0 where it failed, and its run.
 
     Args:
-        pipeline: A pipeline; its engine stays open.
+        pipeline: A pipeline, or with a bank what it is made from; what ran is closed, its engine stays open.
         task: Gives the metric.
         rows: What to answer.
         bank: Where samples are kept; None keeps to the pipeline's own.

@@ -18,7 +18,8 @@ Change = Callable[[Race], None]
 
 def _no_racing(race: Race) -> None:
     """Every config meets all of dev at once."""
-    race.contenders.standing.next_stop = lambda done: race.contenders.standing.total  # type: ignore[method-assign]
+    standing = race.contenders.standing
+    standing.next_stop = lambda done: standing.total  # type: ignore[method-assign]  # what is left out
 
 
 def _no_warm_start(race: Race) -> None:
@@ -29,7 +30,7 @@ def _no_warm_start(race: Race) -> None:
 
 def _no_prices(race: Race) -> None:
     """What a block costs does not count in what runs next."""
-    race.contenders.standing.toll = lambda entrant, start, stop: float(stop - start)  # type: ignore[method-assign]
+    race.contenders.standing.toll = lambda entrant, start, stop: float(stop - start)  # type: ignore[method-assign]  # as above
 
 
 def _no_model(race: Race) -> None:
@@ -39,8 +40,8 @@ def _no_model(race: Race) -> None:
     def apart(rows: Sequence[int], columns: Sequence[int]) -> Any:
         return np.where(np.equal.outer(rows, columns), 1.0, 0.01)
 
-    similarity.kernel = apart  # type: ignore[method-assign]
-    similarity.shared = lambda places: np.eye(len(places))  # type: ignore[method-assign]
+    similarity.kernel = apart  # type: ignore[method-assign]  # what is left out
+    similarity.shared = lambda places: np.eye(len(places))  # type: ignore[method-assign]  # too
 
 
 def _no_one_order(race: Race) -> None:
