@@ -9,7 +9,7 @@ from .api import lower
 from .backends.engines.registry import engine as engine_of
 from .errors import DataError
 from .indexing import solved_text
-from .modules.passages import check_whole
+from .modules.limits import check_whole
 from .modules.predict import Predict
 from .modules.signature import schema_of
 

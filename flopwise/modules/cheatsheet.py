@@ -12,8 +12,8 @@ from ..ir.choices import Categorical, Var
 from ..ir.prompt import Message, Prompt, Ref
 from .base import Module, S
 from .extract import lead, marker, reason_then_extract
+from .limits import check_whole
 from .open import Open
-from .passages import check_whole
 from .predict import wanted
 from .retrieve import source_of
 from .template import Writer

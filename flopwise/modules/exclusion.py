@@ -15,7 +15,8 @@ from .base import Module, S
 from .computed import compute
 from .excluding import each_text, held_to, judge, left_of, value_of
 from .extract import lead, marker, reason_then_extract
-from .listing import asked, check_count, check_share, lines_of
+from .limits import check_share
+from .listing import asked, check_count, lines_of
 from .predict import wanted
 from .template import Writer
 
@@ -85,7 +86,7 @@ class Exclusion(Module[S]):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count(self.kind, "most", self.most, 2)
-        check_share(self.kind, "threshold", self.threshold)
+        check_share(self.kind, "threshold", self.threshold, some=True)
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """Options, a Score of each in a map-region, reasoning over those that are left, and the outputs."""

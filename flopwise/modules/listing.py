@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from ..errors import SignatureError
-from ..ir.choices import Integer, Real, Var
+from ..ir.choices import Integer, Var
 from .computed import computation
 from .open import Open
 from .settings import is_number
@@ -35,14 +35,6 @@ def check_count(kind: str, what: str, value: Any, least: int = 1) -> None:
 def asked(outputs: Any) -> str:
     """The outputs by their labels, for the middle of a sentence."""
     return " and ".join(f.label.lower() for f in outputs)
-
-
-def check_share(kind: str, what: str, value: Any) -> None:
-    """Raise SignatureError where a setting is neither a number above 0 and up to 1 nor a choice of one."""
-    domain = value.domain if isinstance(value, (Open, Var)) else None
-    ends = (domain.low, domain.high) if isinstance(domain, Real) else (value, value)
-    if not all(is_number(end) and 0 < end <= 1 for end in ends):
-        raise SignatureError(f"{kind}: `0 < {what} <= 1` must hold, but got {value!r:.100}; give a number such as 0.5")
 
 
 def check_seconds(kind: str, value: Any) -> None:

@@ -14,7 +14,7 @@ from ..ir.schemas import Field, Schema
 from .base import S
 from .computed import computation, compute
 from .extract import answer_tokens, lead, marker
-from .passages import check_whole
+from .limits import check_whole
 from .predict import wanted
 from .retrieve import Searching
 from .template import Writer

@@ -7,13 +7,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Protocol
 
-from ..errors import SignatureError
 from ..ir.builder import Builder
-from ..ir.choices import Integer, Var
 from ..ir.index import key_text
 from ..ir.prompt import Ref
 from .computed import computation
-from .open import Open
 
 NOTHING = "(nothing was found)"
 LINE = 8  # tokens of a passage's number and of the end of its line
@@ -79,19 +76,6 @@ def _broken(word: str, most: int) -> Iterator[str]:
     step = max(1, most // 3)  # a piece beyond ASCII counts up to three
     while part := "".join(islice(pieces, step)):
         yield part
-
-
-def check_whole(kind: str, name: str, value: Any, least: int, most: int | None = None) -> None:
-    """Raise SignatureError where a setting is no whole number, or choice of them, from `least` to `most`."""
-    low = high = value
-    if isinstance(value, (Open, Var)) and isinstance(value.domain, Integer):
-        low, high = value.domain.low, value.domain.high
-    whole = all(isinstance(v, int) and not isinstance(v, bool) for v in (low, high))
-    if not whole or low < least or (most is not None and high > most):
-        rule = f"{least} <= {name}" + ("" if most is None else f" <= {most}")
-        raise SignatureError(
-            f"{kind}: `{rule}` must hold, but got {value!r}; give a whole number, or fw.integer(...) within that"
-        )
 
 
 @computation

@@ -11,7 +11,8 @@ from ..ir.prompt import Ref
 from ..ir.schemas import STRING, Schema
 from .base import Module, S, check_module
 from .documents import Documents
-from .passages import Source, check_whole
+from .limits import check_whole
+from .passages import Source
 from .retriever import Retriever, retriever
 from .symbols import Symbol, field_of
 

@@ -12,7 +12,8 @@ from ..ir.nodes import Host, Op, Type
 from ..ir.prompt import Ref
 from .computed import compute
 from .control import source_hash
-from .passages import LINE, check_whole, found_text, query_text
+from .limits import check_whole
+from .passages import LINE, found_text, query_text
 
 CAP = 200
 

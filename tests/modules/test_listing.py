@@ -16,7 +16,8 @@ from flopwise.ir.nodes import Type
 from flopwise.ir.prompt import Message, Prompt, Ref, Slot, Text
 from flopwise.ir.request import Decoding
 from flopwise.modules.computed import compute
-from flopwise.modules.listing import check_count, check_seconds, check_share, lines_of
+from flopwise.modules.limits import check_share
+from flopwise.modules.listing import check_count, check_seconds, lines_of
 from flopwise.modules.predict import Predict
 from tests.programs import SHAPE, Tell, ready
 
@@ -57,8 +58,8 @@ def test_a_count_is_a_whole_number_from_the_least_up(value: Any) -> None:
 @pytest.mark.parametrize("value", [0, 1.5, True, "half", None, fw.real(0.0, 0.5), fw.real(0.5, 2.0)])
 def test_a_share_is_above_0_and_at_most_1(value: Any) -> None:
     with pytest.raises(SignatureError, match="Kind: `0 < threshold <= 1`"):
-        check_share("Kind", "threshold", value)
-    check_share("Kind", "threshold", fw.real(0.1, 1.0))
+        check_share("Kind", "threshold", value, some=True)
+    check_share("Kind", "threshold", fw.real(0.1, 1.0), some=True)
 
 
 @pytest.mark.parametrize("value", [0, -1.0, True, float("inf"), float("nan"), "5"])

@@ -206,7 +206,7 @@ def test_examples_that_are_retrieved_are_looked_for_by_the_inputs_alone() -> Non
 
 @pytest.mark.parametrize("value", [-1, "2", True, None, 1.5])
 def test_rounds_that_are_none_are_refused(value: Any) -> None:
-    with pytest.raises(SignatureError, match="MultiHop: `0 <= rounds` must hold"):
+    with pytest.raises(SignatureError, match="MultiHop: a whole number `rounds >= 0` is needed"):
         hopping(rounds=value)
 
 
