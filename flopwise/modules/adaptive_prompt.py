@@ -14,12 +14,12 @@ from .base import Module, S
 from .computed import computation, compute
 from .extract import lead, marker, reason_then_extract
 from .limits import check_share, check_whole
-from .predict import wanted
+from .predict import REASON, wanted
 from .template import Writer
 from .turns import further
 
 GUIDES = (
-    "Think step by step.",
+    REASON,
     "Take care. First list what is given and what is asked. Then work in small numbered steps, and check each step "
     "before the next one.",
     "This one is hard and was answered wrongly before. Say the task in your own words. Split it into its smallest "

@@ -19,7 +19,7 @@ from .computed import computation, compute
 from .extract import reason_then_extract
 from .limits import check_whole
 from .listings import items
-from .predict import wanted
+from .predict import reasoned, wanted
 from .template import Writer
 
 PART_TOKENS = 64  # of a part as it stands in prompts; a longer one is cut
@@ -31,7 +31,7 @@ _SOLVE = (
     "{% for f in inputs[:-1] %}{{ f.label }}: {{ f.value }}\n{% endfor %}\nYour part: {{ part }}{% endblock %}"
 )
 _MERGE = (
-    "{% block user %}The parts of the task below were done one by one; each may be right or wrong. Merge them: "
+    "{% block user %}The parts of the task below were done one by one; each may be right or wrong. Merge them. "
     "{{ technique }}\n\n"
     "{% for f in inputs[:-1] %}{{ f.label }}: {{ f.value }}\n{% endfor %}\nParts:\n{{ parts }}{% endblock %}"
 )
@@ -92,7 +92,7 @@ class BranchSolveMerge(Module[S]):
         schema, plain = self.signature, output_form(self.signature) == "text"
         solved = self._solved(b, self._parts(b, inputs), inputs)
         parts = compute(b, "told", told_parts, solved, shows=_PART.output_names)
-        technique = f"{'give' if plain else 'think step by step, then give'} {wanted(schema)}."
+        technique = f"Give {wanted(schema)}." if plain else reasoned(schema)
         prompt = Writer(schema, _MERGE).prompt(b, {**inputs, "parts": parts}, (), technique=technique)
         with b.within("merge"):
             if not plain:

@@ -9,7 +9,7 @@ from ..ir.builder import Builder
 from ..ir.prompt import Ref
 from .base import Module, S
 from .extract import lead, marker, reason_then_extract
-from .predict import wanted
+from .predict import reasoned
 from .template import Writer
 
 _TEMPLATE = "{% block assistant %}{{ demo.reasoning }}\n\n{{ marker }}{{ answer }}{% endblock %}"
@@ -28,7 +28,7 @@ class ChainOfThought(Module[S]):
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """A free Generate and a constrained one that goes on from it, parsed."""
         schema = self.signature
-        technique = f"Think step by step, then give {wanted(schema)}."
+        technique = reasoned(schema)
         writer = Writer(schema, _TEMPLATE, self.template)
         prompt = writer.prompt(b, inputs, self.worked, technique=technique, marker=marker(schema) + lead(schema))
         return reason_then_extract(b, prompt, schema, self.decoding(), inputs)

@@ -17,7 +17,7 @@ from .excluding import each_text, held_to, judge, left_of, value_of
 from .extract import lead, marker, reason_then_extract
 from .limits import check_share
 from .listing import asked, check_count, lines_of
-from .predict import wanted
+from .predict import reasoned
 from .template import Writer
 
 OPTION_TOKENS = 64
@@ -122,7 +122,7 @@ class Exclusion(Module[S]):
     def _answered(self, b: Builder, inputs: dict[str, Ref], left: Ref) -> Ref:
         schema = self.signature
         writer = Writer(schema, _TEMPLATE, self.template)
-        technique = f"Think step by step about the options that are left, then give {wanted(schema)}."
+        technique = f"Think about the options that are left. {reasoned(schema)}"
         seen = {**inputs, "options_left": left.at("text")}
         context = {"technique": technique, "marker": marker(schema) + lead(schema)}
         prompt = writer.prompt(b, seen, self.worked, **context)

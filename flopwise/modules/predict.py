@@ -12,6 +12,9 @@ from .base import Module, S
 from .extract import answer_tokens
 from .template import Writer
 
+# Models trained on code would rather write a program, and guess what it prints.
+REASON = "Reason step by step in plain text, with no code."
+
 
 def wanted(schema: Schema) -> str:
     """The outputs in words, to stand after "give": by name, with their types and what they hold."""
@@ -22,6 +25,11 @@ def wanted(schema: Schema) -> str:
     kind = "" if output_form(schema) == "text" else type_name(only.type)
     details = ", ".join(d for d in (kind, only.desc) if d)
     return f"the {only.label.lower()}{f' ({details})' if details else ''}"
+
+
+def reasoned(schema: Schema) -> str:
+    """Asks for free reasoning, and for the outputs after it."""
+    return f"{REASON} Then give {wanted(schema)}."
 
 
 @dataclass(frozen=True)

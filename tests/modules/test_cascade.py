@@ -33,7 +33,7 @@ def saying(samples: str, dear: str = "9") -> Callable[[str, int], str]:
     """One digit a cheap sample, a dash for one that does not parse; the dear rung answers `dear`."""
 
     def say(prompt: str, index: int) -> str:
-        if "Think step by step" not in prompt:
+        if "Reason step by step" not in prompt:
             return "5" * 99 if samples[index] == "-" else samples[index]
         return dear if prompt.endswith("Answer:") else "so"
 
@@ -50,7 +50,7 @@ def kinds(pipeline: Ready) -> list[str]:
     text = pipeline.engine.tokenizer.decode_all
     found: list[str] = []
     for r in pipeline.engine.asked:  # samples of one prompt come as one request
-        dear = "Think step by step" in text(r.ids)
+        dear = "Reason step by step" in text(r.ids)
         found += ["judge"] if isinstance(r, ScoreRequest) else ["dear" if dear else "cheap"] * r.n
     return found
 
@@ -97,7 +97,7 @@ def test_the_bound_covers_both_and_only_what_ran_is_spent() -> None:
 @pytest.mark.parametrize("confidence", ["agreement", "verifier"])
 def test_no_script_exceeds_the_bound(say: str, cap: float | None, confidence: str) -> None:
     def script(prompt: str, index: int) -> str:
-        return say if "Think" in prompt and not prompt.endswith("Answer:") else (say if say.isdigit() else "4")
+        return say if "Reason" in prompt and not prompt.endswith("Answer:") else (say if say.isdigit() else "4")
 
     program = votes(0.9, n=4, confidence=confidence)
     settings: dict[str, Any] = {"cost": SHAPE, "caps": {"question": 16}, "block": 8, "scores": {"": [1, 9]}}
@@ -118,7 +118,7 @@ class Both(fw.Signature):
 
 def test_with_several_outputs_agreement_is_on_the_one_named() -> None:
     def say(prompt: str, index: int) -> str:
-        if "Think" in prompt and not prompt.endswith("JSON:\n"):
+        if "Reason" in prompt and not prompt.endswith("JSON:\n"):
             return "so"
         return f'{{"colour": "{"rgb"[index]}", "count": 4}}'
 
@@ -168,7 +168,7 @@ def test_a_judge_of_ones_own_and_a_field_of_the_record() -> None:
         sure: float = fw.Output()
 
     def say(prompt: str, index: int) -> str:
-        if "Think" in prompt:
+        if "Reason" in prompt:
             return '{"answer": 9, "sure": 1}' if "JSON:" in prompt else "so"
         return '{"answer": 7, "sure": 0.4}'
 

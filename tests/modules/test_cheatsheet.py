@@ -53,7 +53,8 @@ def test_a_text_stands_in_what_all_queries_share() -> None:
     run = pipeline.run(**Q)
     assert run.trace.prompts()[0][1] == (
         f"<|im_start|>system\nSolve the maths problem.\n\n{HEAD}{TRICK}<|im_end|>\n<|im_start|>user\n"
-        "Think step by step, then give the answer (integer, the final number).\n\nQuestion: 5+5?<|im_end|>\n"
+        "Reason step by step in plain text, with no code. "
+        "Then give the answer (integer, the final number).\n\nQuestion: 5+5?<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
     static = pipeline.plan.prompts["Cheatsheet.reason"].static

@@ -59,7 +59,7 @@ def test_each_option_is_judged_and_the_answer_is_chosen_among_those_left() -> No
     (choose,) = texts(done, "reason")
     assert (
         "Question: Which?\nOptions left: \n- green\n- blue<|im_end|>" in choose
-        and "red" not in choose.split("user")[1].split("then give")[0]
+        and "red" not in choose.split("user")[1].split("Then give")[0]
     )
     assert len(done.trace.requests) == 3 + 2
     assert done.result.fields["answer"] == "blue" and done.result.fields["options_left"] == "\n- green\n- blue"

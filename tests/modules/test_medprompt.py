@@ -115,7 +115,7 @@ def test_the_values_of_an_output_stand_in_five_orders_after_the_question() -> No
     lists = [re.findall(r'"(\w+)"', text) for text in asked]
     assert lists[0] == ["yes", "no", "maybe"] and len({tuple(x) for x in lists}) == 5
     assert all(sorted(x) == ["maybe", "no", "yes"] for x in lists)
-    assert all(text.startswith("Question: Is it so?\n\nThink step by step") for text in asked)
+    assert all(text.startswith("Question: Is it so?\n\nReason step by step") for text in asked)
     assert len(done.trace.requests) == 10
 
 
@@ -159,7 +159,7 @@ def test_several_outputs_and_the_one_that_is_voted_on() -> None:
 def test_the_choices_of_an_input_change_places_and_the_answer_is_their_own_label() -> None:
     done, _ = run(EXAM, answering(knows("Lima")), CITY)
     asked = queries(done)
-    assert "Choices:\nA. Quito\nB. Lima\nC. Bogota\nD. Cusco\n\nThink" in asked[0]
+    assert "Choices:\nA. Quito\nB. Lima\nC. Bogota\nD. Cusco\n\nReason" in asked[0]
     assert len(set(asked)) == 5 and all('["Quito"' not in text for text in asked)
     assert {knows("Lima")(text) for text in asked} != {"B"}  # it stands elsewhere, too
     assert done.result.fields == {**CITY, "reasoning": "So.", "answer": "B"}
@@ -193,7 +193,7 @@ def test_a_text_names_the_choice_itself() -> None:
     replies = iter(["Lima", "lima ", "Quito", "Lima", "Cusco"])
     done, _ = run(module, lambda prompt, i: next(replies) if "Answer:" in said(prompt) else "So.", CITY)
     assert done.result.fields["answer"] == "Lima"
-    assert "Choices:\n- Quito\n- Lima\n- Bogota\n- Cusco\n\nThink" in queries(done)[0]
+    assert "Choices:\n- Quito\n- Lima\n- Bogota\n- Cusco\n\nReason" in queries(done)[0]
 
 
 def test_long_choices_are_shown_whole() -> None:
@@ -209,7 +209,7 @@ def test_long_choices_are_shown_whole() -> None:
     )  # fmt: skip
     short = {**CITY, "choices": list("abcde")}
     done, _ = run(wordy, answering(lambda shown: "Option 1"), short, caps={"choices": 25, "question": 30})
-    assert all(re.search(r"\nOption 5\. [a-e]\n\nThink", text) for text in queries(done))
+    assert all(re.search(r"\nOption 5\. [a-e]\n\nReason", text) for text in queries(done))
 
 
 # worked examples --------------------------------------------------------------------------------------------

@@ -43,7 +43,8 @@ def test_evidence_is_quoted_from_the_context_and_the_answer_comes_from_it_alone(
         "Do not answer yet.\n\nContext: Ann has 7 hens. Bo has a cat.\nQuestion: How many hens?"
     ]
     assert turns(reason) == [
-        "Use the evidence alone, and nothing that it does not say. Think step by step, then give the answer "
+        "Use the evidence alone, and nothing that it does not say. Reason step by step in plain text, with no code. "
+        "Then give the answer "
         "(integer).\n\nQuestion: How many hens?\nEvidence: Ann has 7 hens."
     ]
     assert "Bo has a cat" not in reason and answer == reason + "She has seven.\n\nAnswer:"

@@ -52,7 +52,8 @@ def test_each_part_has_a_thread_and_only_results_are_joined() -> None:
     assert all("Question: 2+2?" in p for p in threads)
     last = [p for p in sent(run.trace, "reason") if PART not in p]
     assert (
-        len(last) == 1 and "Question: 2+2?\n\nParts of it, worked out one by one:\n1. a: 4\n2. b: 5\n\nThink" in last[0]
+        len(last) == 1
+        and "Question: 2+2?\n\nParts of it, worked out one by one:\n1. a: 4\n2. b: 5\n\nReason" in last[0]
     )
     assert all(begun(p) in ("on a\n\nResult:", "on b\n\nResult:") for p in sent(run.trace, "result"))
     assert "on a" not in last[0]  # what a thread thought stays in the thread
@@ -84,7 +85,7 @@ def test_a_plan_without_parts_and_threads_without_results_leave_the_task_alone()
     for say in (script("", {}), script(" a", {"a": ""}), script(" a", {"a": "\n5"})):
         run = ready(parallel(), say).run(**Q)
         assert isinstance(run.result, Values) and run.result.fields["results"] == ""
-        assert "Question: 2+2?\n\nThink step by step" in next(p for p in sent(run.trace, "reason") if PART not in p)
+        assert "Question: 2+2?\n\nReason step by step" in next(p for p in sent(run.trace, "reason") if PART not in p)
 
 
 def test_parts_come_from_a_list_line_by_line() -> None:

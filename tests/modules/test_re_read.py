@@ -30,7 +30,7 @@ def test_what_it_expands_to() -> None:
 def test_the_question_is_read_twice_and_then_thought_about() -> None:
     run = ready(ReRead(Solve), SAID).run(question="2+5?")
     assert user_turn(ReRead(Solve), question="2+5?") == (
-        "Think step by step, then give the answer (integer, the final number).\n\n"
+        "Reason step by step in plain text, with no code. Then give the answer (integer, the final number).\n\n"
         "Question: 2+5?\nRead the question again: 2+5?"
     )
     first, second = run.trace.prompts()

@@ -39,7 +39,7 @@ def saying(letter: str = "A") -> Callable[[str, int], str]:
     def say(prompt: str, index: int) -> str:
         if "Reply with one letter" in prompt:
             return letter
-        if "Think step by step" in prompt:
+        if "Reason step by step" in prompt:
             return "2" if prompt.endswith("Answer:") else "so"
         if "devise a plan" in prompt:
             return "3" if prompt.endswith("Answer:") else f"plan {index}"

@@ -38,7 +38,7 @@ def test_the_question_then_its_principles_then_the_task_in_one_conversation() ->
     ):
         assert later.startswith(earlier + between)
     assert "state the principles" in texts[1] and "help of these principles" not in texts[1]
-    assert "Now do the task with the help of these principles. Think step by step, then give the answer" in texts[2]
+    assert "Now do the task with the help of these principles. " in texts[2] and "Reason step by step" in texts[2]
     assert run.result == Values(
         {
             "question": "2+5?",
