@@ -5,7 +5,6 @@ Deductive verification of Natural Programs (Ling et al., 2023, arXiv:2306.03872)
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -14,14 +13,13 @@ from ...ir.builder import Builder
 from ...ir.nodes import Type
 from ...ir.prompt import Message, Prompt, Ref, Slot, Text
 from ..base import S
-from ..computed import computation, compute
+from ..computed import compute
 from ..limits import check_share, check_whole
+from .cited_steps import first_step, next_step, soundness
 from .judges import Judge
 
 TEMPERATURE = 0.7  # of checks that vote, where none is set
 CITED = 256  # most tokens of what a step cites, and of a step, in the prompt of its check
-UNSOUND = 1e-6  # weighs nothing against a valid chain; where none is valid, all of them vote
-_LINE = re.compile(r"^\W*#(\d+)[.:)*\s]*(?:\(\s*by\b([^)]*)\))?\s*(.*)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -55,16 +53,16 @@ class StepVerifier(Judge[S]):
               return %draft.record
           %verify.each: list[Answer] = loop(%draft.sample) map at most 4096 trips (4096 required) with item
             graph verify.each(item):
-              %verify.first: value = host(%item.reasoning) flopwise.modules.judging.step_verifier:first_step
+              %verify.first: value = host(%item.reasoning) flopwise.modules.judging.cited_steps:first_step
               %verify.steps: tuple = loop(%verify.first, %item.reasoning) while at most 8 trips (0 required) until %step.done with step, reasoning
                 graph steps(step, reasoning):
                   %check: list[text] = generate() n=2 T=0.7 max=30 from %step.given, %step.text
                   %holds_1: number = score() Yes/No from %check[0]
                   %holds_2: number = score() Yes/No from %check[1]
                   %threshold: value = const() 0.5
-                  %next: value = host(%reasoning, %step, %threshold, %holds_1, %holds_2) flopwise.modules.judging.step_verifier:next_step
+                  %next: value = host(%reasoning, %step, %threshold, %holds_1, %holds_2) flopwise.modules.judging.cited_steps:next_step
                   return %next
-              %verify.weight: value = host(%verify.steps[0]) flopwise.modules.judging.step_verifier:soundness
+              %verify.weight: value = host(%verify.steps[0]) flopwise.modules.judging.cited_steps:soundness
               %verify.record: Answer = pack(%item, %verify.weight) base + weight
               return %verify.record
           %vote: Answer = reduce(%verify.each) majority by answer
@@ -125,69 +123,3 @@ def _asked(step: Ref, question: str) -> Prompt:
     given, said = Slot(step.at("given"), CITED, True), Slot(step.at("text"), CITED, True)
     text = (Text("This is known:\n"), given, Text("\n\nThis is a step of reasoning:\n"), said, Text(f"\n\n{question}"))
     return Prompt((Message("user", text),))
-
-
-@computation
-def first_step(reasoning: str | None) -> dict[str, Any]:
-    """The first step of a chain, as `next_step` gives steps."""
-    return step_at(lines_of(reasoning or ""), 0)
-
-
-@computation
-def next_step(reasoning: str | None, step: dict[str, Any], threshold: float, *said: float) -> dict[str, Any]:
-    """What follows a step that was checked: the next step where most of the checks say yes, else the end.
-
-    Args:
-        reasoning: The chain.
-        step: `place` of the step, its `text`, what is `given`, whether all is `done` and whether the chain is `valid`.
-        threshold: What a check must reach.
-        said: The probability of yes in each check.
-    """
-    yes = sum(s >= threshold for s in said)
-    if 2 * yes <= len(said):
-        return {**step, "done": True, "valid": False}
-    return step_at(lines_of(reasoning or ""), step["place"] + 1)
-
-
-@computation
-def soundness(step: dict[str, Any]) -> float:
-    """The weight of a chain whose checks ended at a step: 1 where it came to its end and is valid."""
-    return 1.0 if step["done"] and step["valid"] else UNSOUND
-
-
-Line = tuple[int, list[int] | None, str]
-
-
-def lines_of(reasoning: str) -> list[Line]:
-    """The numbered lines of a chain: number, numbers that it cites (None where it has no "by"), and text.
-
-    A line without a number goes on with the one before it.
-    """
-    lines: list[Line] = []
-    for line in reasoning.splitlines():
-        found = _LINE.match(line)
-        if found:
-            cites = None if found[2] is None else [int(n) for n in re.findall(r"\d+", found[2])]
-            lines.append((int(found[1]), cites, found[3].strip()))
-        elif lines and line.strip():
-            number, cites, text = lines[-1]
-            lines[-1] = number, cites, f"{text} {line.strip()}".strip()
-    return lines
-
-
-def step_at(lines: list[Line], place: int) -> dict[str, Any]:
-    """A step of a chain, its steps counted from 0: those lines that come after all that cite nothing, before any does.
-
-    Past the last step, or where a step cites nothing that stands before it, the chain is done; without steps not valid.
-    """
-    begin = next((i for i, line in enumerate(lines) if line[1] is not None), len(lines))
-    at = begin + place
-    end = {"place": place, "given": "", "text": "", "done": True, "valid": place > 0}
-    if at >= len(lines):
-        return end
-    number, cites, text = lines[at]
-    known = {n: said for n, _, said in lines[:at]}
-    if not cites or any(n not in known for n in cites):
-        return {**end, "valid": False}
-    given = "\n".join(f"#{n}. {known[n]}" for n in dict.fromkeys(cites))
-    return {"place": place, "given": given, "text": f"#{number}. {text}", "done": False, "valid": True}

@@ -6,10 +6,6 @@ as in CodeT (Chen et al., 2022, arXiv:2207.10397).
 
 from __future__ import annotations
 
-import ast
-import re
-import warnings
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -20,10 +16,11 @@ from ...ir.prompt import Prompt, Ref
 from ...ir.schemas import Field, Schema, canonical, type_name
 from ...ir.types import type_json
 from ..base import S
-from ..computed import at_least, computation, compute
+from ..computed import at_least, compute
 from ..limits import check_share, check_whole
 from ..template import Writer
 from .candidates import described, items
+from .harness import as_code, as_harness, share
 from .judges import MOST_RECORDS, ListJudge
 
 TEST_TOKENS = 48  # of a test in words; a longer one is cut
@@ -86,7 +83,7 @@ class UnitTester(ListJudge[S]):
                   %no_test: value = const() None
                   %passed: value = select(%one.test, %enough, %no_test)
                   return %passed
-              %share: value = host(%judged) flopwise.modules.judging.unit_tester:share
+              %share: value = host(%judged) flopwise.modules.judging.harness:share
               %record: Answer = pack(%item, %share, %share) base + weight, passed
               return %record
           %best: Answer = reduce(%tester.tested) best
@@ -189,35 +186,3 @@ _ASSERTS = (
     "Write {} tests that a right program passes and a wrong one fails. They run after it and may use what it defines. "
     "Each is a Python `assert` statement on a line of its own. Write nothing else, and not the program."
 )
-_FENCED = re.compile(r"```[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
-
-
-@computation
-def share(passed: list[bool | None]) -> float:
-    """The share of the tests that were passed, those that there are; 1 where there is none."""
-    counted = [p for p in passed if p is not None]
-    return sum(counted) / len(counted) if counted else 1.0
-
-
-@computation
-def as_code(text: str | None) -> str:
-    """A program without the fence around it."""
-    found = _FENCED.search(text or "")
-    return found[1] if found else text or ""
-
-
-@computation
-def as_harness(text: str, most: int) -> str:
-    """What runs after a program and assigns `share`: the assert statements of a text, each by itself.
-
-    Only what reads as an assert statement is taken over, so that no other line of the text can spoil or fake a test.
-    """
-    found: list[ast.stmt] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Python thinks of the model's style is nobody's concern
-        for line in "\n".join(_FENCED.findall(text) or [text]).splitlines():
-            with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-                found += [n for n in ast.parse(line.strip()).body if isinstance(n, ast.Assert)]
-    tests = [ast.unparse(n) for n in found[:most]]
-    tried = "".join(f"try:\n    {t}\n    _passed += 1\nexcept Exception:\n    pass\n" for t in tests)
-    return f"\n_passed = 0\n{tried}share = {f'_passed / {len(tests)}' if tests else '1.0'}\n"

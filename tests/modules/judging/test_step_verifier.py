@@ -11,7 +11,8 @@ import pytest
 import flopwise as fw
 from flopwise.errors import SignatureError
 from flopwise.ir.record import Failure, Values
-from flopwise.modules.judging.step_verifier import UNSOUND, StepVerifier, lines_of, step_at
+from flopwise.modules.judging.cited_steps import UNSOUND, lines_of, step_at
+from flopwise.modules.judging.step_verifier import StepVerifier
 from flopwise.modules.program import Program
 from flopwise.modules.prompting.natural_program import NaturalProgram
 

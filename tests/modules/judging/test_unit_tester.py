@@ -15,7 +15,8 @@ from flopwise.backends.runtime.meter import Meter
 from flopwise.backends.runtime.scheduler import Scheduler
 from flopwise.errors import SignatureError
 from flopwise.ir.record import Failure, Values
-from flopwise.modules.judging.unit_tester import UnitTester, as_code, as_harness, share
+from flopwise.modules.judging.harness import as_code, as_harness, share
+from flopwise.modules.judging.unit_tester import UnitTester
 from flopwise.modules.program import Program
 
 from ...programs import Ready, ready
