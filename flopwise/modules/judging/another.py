@@ -8,14 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from ...errors import SignatureError
 from ...ir.builder import Builder
-from ...ir.choices import Integer, Real, Var
 from ...ir.prompt import Prompt, Ref
 from ..base import S
 from ..computed import at_least, compute
-from ..open import Open
-from ..settings import is_number
+from ..limits import check_share
 from ..template import Writer
 from .judges import Judge
 
@@ -56,11 +53,7 @@ class Another(Judge[S]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for limit in limits(self.threshold, Real):
-            if not is_number(limit) or not 0 <= limit <= 1:
-                raise SignatureError(
-                    f"{self.kind}: `0 <= threshold <= 1` must hold, but got {self.threshold!r}; it is a probability"
-                )
+        check_share(self.kind, "threshold", self.threshold)
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """A Score after the record; its probability becomes the record's weight, and whether it is enough a field."""
@@ -78,9 +71,3 @@ class Another(Judge[S]):
         if self.template or not before or tuple(m for m in before if m.role == "system") != alone.messages[:-1]:
             return alone
         return replace(alone, messages=(*before, writer.prompt(b, {}, (), asked=asked).messages[-1]))
-
-
-def limits(value: Any, kind: type[Any]) -> tuple[Any, ...]:
-    """The least and the largest value of a choice, or the value itself."""
-    domain = value.domain if isinstance(value, (Open, Var)) else None
-    return (domain.low, domain.high) if isinstance(domain, (kind, Integer)) else (value,)

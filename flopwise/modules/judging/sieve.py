@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ...errors import SignatureError
 from ...ir.builder import Builder
 from ...ir.nodes import Type
 from ...ir.prompt import Message, Prompt, Ref, Text
 from ..base import S
 from ..computed import computation
-from ..settings import is_number
+from ..limits import check_share, check_whole
 from ..template import Writer
 from .judges import MOST_RECORDS, ListJudge
 from .sifting import sift
@@ -31,7 +30,7 @@ class Sieve(ListJudge[S]):
 
     Attributes:
         least: A candidate is let through where "Yes" against "No" to whether it is correct has at least this
-            probability, from 0 to 1.
+            probability, from 0 to 1; or an `fw.real(...)` choice.
         first: Let only so many through, the first ones; None for all of them.
 
     Candidates keep their order and their weights and have the further field `sure`, that probability; in the place of
@@ -69,18 +68,14 @@ class Sieve(ListJudge[S]):
 
     adds: ClassVar[tuple[str, ...]] = ("records", "sure")
     max_tokens: int = field(default=256, kw_only=True)
-    least: float = field(default=0.5, kw_only=True)
+    least: Any = field(default=0.5, kw_only=True)
     first: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not is_number(self.least) or not 0 <= self.least <= 1:
-            raise SignatureError(f"Sieve: `0 <= least <= 1` must hold, but got {self.least!r}; write least=0.5")
-        first = self.first
-        if first is not None and (isinstance(first, bool) or not isinstance(first, int) or first < 1):
-            raise SignatureError(
-                f"Sieve: a whole number `first >= 1` is needed, but got {first!r}; None lets all through"
-            )
+        check_share("Sieve", "least", self.least)
+        if self.first is not None:
+            check_whole("Sieve", "first", self.first, 1, fixed=True)
 
     @property
     def gives(self) -> Type:

@@ -14,10 +14,10 @@ from ...ir.types import render_value
 from ..base import Module, S
 from ..computed import compute
 from ..extract import lead, marker, reason_then_extract
-from ..limits import check_share
+from ..limits import check_share, check_whole
 from ..template import Writer
 from .excluding import each_text, held_to, judge, left_of, value_of
-from .listing import asked, check_count, lines_of
+from .listing import asked, lines_of
 from .predict import wanted
 
 OPTION_TOKENS = 64
@@ -85,7 +85,7 @@ class Exclusion(Module[S]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count(self.kind, "most", self.most, 2)
+        check_whole(self.kind, "most", self.most, 2)
         check_share(self.kind, "threshold", self.threshold, some=True)
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:

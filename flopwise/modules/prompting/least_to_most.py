@@ -11,8 +11,9 @@ from ...ir.prompt import Message, Prompt, Ref, Slot, Text
 from ..base import Module, S
 from ..computed import computation, compute
 from ..extract import reason_then_extract
+from ..limits import check_whole
 from ..template import Writer
-from .listing import asked, check_count, lines_of
+from .listing import asked, lines_of
 from .predict import wanted
 
 QUESTION_TOKENS = 96
@@ -70,8 +71,8 @@ class LeastToMost(Module[S]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count(self.kind, "most", self.most)
-        check_count(self.kind, "step_tokens", self.step_tokens)
+        check_whole(self.kind, "most", self.most, 1)
+        check_whole(self.kind, "step_tokens", self.step_tokens, 1)
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """Break down, answer the sub-questions in a while-region, and then the task in a last turn, parsed."""

@@ -13,9 +13,9 @@ from ...ir.builder import Builder
 from ...ir.prompt import Ref
 from ..base import S
 from ..computed import computation
+from ..limits import check_whole
 from .step_chains import NO_CHAIN, Chain, different, filled, flat
 from .step_search import Judgement, StepSearch
-from .step_settings import check_count
 
 _LEAST = 1e-12  # a probability of 0 would make a chain worse than any number can say
 
@@ -88,7 +88,7 @@ class AStar(StepSearch[S]):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("width", "ways", "queue"):
-            check_count(self, name, 1)
+            check_whole(self.kind, name, getattr(self, name), 1)
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """The search, and the outputs of the chain it ends with."""

@@ -15,11 +15,11 @@ from ...ir.request import Decoding
 from ..base import Module, S
 from ..computed import compute
 from ..extract import lead, marker, reason_then_extract
+from ..limits import check_scale, check_whole
 from ..prompting.predict import wanted
 from ..template import Writer
 from .parallel_parts import joined, planned, solved, unplanned
 from .step_regions import ITEM, each, inside, param, unless
-from .step_settings import check_count, check_scale
 
 _TEMPLATE = (
     "{% block user %}{% for f in inputs %}{{ f.label }}: {{ f.value }}\n{% endfor %}\n{% endblock %}"
@@ -93,9 +93,9 @@ class Parallel(Module[S]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count(self, "threads", 1)
-        check_count(self, "line_tokens", 1)
-        check_scale(self, "split_at")
+        check_whole(self.kind, "threads", self.threads, 1)
+        check_whole(self.kind, "line_tokens", self.line_tokens, 1)
+        check_scale(self.kind, "split_at", self.split_at)
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """Whether to split, the plan, the threads side by side, and the outputs from what they found."""

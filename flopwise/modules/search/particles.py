@@ -16,8 +16,8 @@ from ...ir.builder import Builder
 from ...ir.prompt import Ref
 from ..base import S
 from ..computed import computation
+from ..limits import check_scale, check_whole
 from .step_chains import best_first, flat
-from .step_settings import check_count, check_scale
 from .step_votes import ManyChains
 
 
@@ -86,9 +86,9 @@ class Particles(ManyChains[S]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count(self, "particles", 1)
-        check_count(self, "seed", 0)
-        check_scale(self, "scale")
+        check_whole(self.kind, "particles", self.particles, 1)
+        check_whole(self.kind, "seed", self.seed, 0)
+        check_scale(self.kind, "scale", self.scale)
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """The filter, and what is chosen among its last particles."""

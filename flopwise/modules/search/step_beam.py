@@ -11,8 +11,8 @@ from typing import Any
 from ...ir.builder import Builder
 from ...ir.prompt import Ref
 from ..base import S
+from ..limits import check_whole
 from .step_chains import widest
-from .step_settings import check_count
 from .step_votes import ManyChains
 
 
@@ -80,8 +80,8 @@ class StepBeam(ManyChains[S]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count(self, "beams", 1)
-        check_count(self, "ways", 1)
+        check_whole(self.kind, "beams", self.beams, 1)
+        check_whole(self.kind, "ways", self.ways, 1)
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """The search, and what is chosen among the chains kept at its end."""

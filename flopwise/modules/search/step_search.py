@@ -17,11 +17,12 @@ from ...ir.request import Decoding
 from ..base import Module, S
 from ..computed import compute
 from ..extract import answer_tokens, lead, marker
+from ..limits import check_label, check_whole
 from ..prompting.predict import wanted
 from ..template import Writer
 from .step_chains import Chain, grown
 from .step_regions import ITEM, STATE, each, enter, inside, param, unless
-from .step_settings import ENDS, check_count, check_drawn, check_one_of
+from .step_settings import ENDS, check_drawn
 
 Advance = Callable[[dict[str, Any], list[Any], Any], dict[str, Any]]
 _LAYOUT = {"paragraph": "with a blank line after each step", "line": "each step on one line"}
@@ -64,8 +65,8 @@ class StepSearch(Module[S]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count(self, "steps", 1)
-        check_one_of(self, "step", tuple(ENDS))
+        check_whole(self.kind, "steps", self.steps, 1)
+        check_label(self.kind, "step", self.step, tuple(ENDS))
         check_drawn(self)
 
     @property

@@ -9,9 +9,10 @@ from ...ir.builder import Builder
 from ...ir.nodes import Type, rewire_prompt
 from ...ir.prompt import Prompt, Ref
 from ..base import S
+from ..limits import check_label
 from .step_regions import ITEM, each, inside, param
 from .step_search import Judgement, StepSearch
-from .step_settings import check_field, check_one_of
+from .step_settings import check_field
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ManyChains(StepSearch[S]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_one_of(self, "choose", ("vote", "best"))
+        check_label(self.kind, "choose", self.choose, ("vote", "best"))
         check_field(self, "by")
 
     def chosen(self, b: Builder, task: Prompt, inputs: dict[str, Ref], state: Ref, count: int) -> Ref:

@@ -12,9 +12,9 @@ from ...ir.builder import Builder
 from ...ir.prompt import Prompt, Ref, Slot, Text
 from ..base import S
 from ..computed import computation, compute
+from ..limits import check_label, check_whole
 from .step_chains import NO_CHAIN, best_first, different, filled, flat, items_of
 from .step_search import Judgement, StepSearch
-from .step_settings import check_count, check_one_of
 
 _ASK = "Possible next steps, each another one:\n1."
 
@@ -90,9 +90,9 @@ class TreeOfThought(StepSearch[S]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count(self, "breadth", 1)
-        check_count(self, "ways", 1)
-        check_one_of(self, "style", ("propose", "sample"))
+        check_whole(self.kind, "breadth", self.breadth, 1)
+        check_whole(self.kind, "ways", self.ways, 1)
+        check_label(self.kind, "style", self.style, ("propose", "sample"))
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """The search, and the outputs of the best chain."""

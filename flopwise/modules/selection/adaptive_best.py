@@ -10,12 +10,13 @@ from typing import Any
 
 from ...errors import TraceError
 from ...ir.builder import Builder
-from ...ir.choices import Integer, Var
+from ...ir.choices import Var
 from ...ir.nodes import Type
 from ...ir.prompt import Ref
 from ..base import Module, S, check_module
 from ..computed import computation, compute
-from ..judging.another import Another, limits
+from ..judging.another import Another
+from ..limits import check_whole
 from ..symbols import Symbol, Tracer, place, tracer, tracing
 
 
@@ -127,8 +128,7 @@ def adaptive_best(
     """
     for one in (module, *([] if judge is None else [judge])):
         check_module("adaptive_best", one)
-    if not all(isinstance(low, int) and not isinstance(low, bool) and low >= 1 for low in limits(n, Integer)):
-        raise TraceError(f"{place()}: adaptive_best: `n >= 1` or fw.integer(1, ...) is needed, but got {n!r}")
+    check_whole(f"{place()}: adaptive_best", "n", n, 1, error=TraceError)
     another: Module[S] = Another(module.of, threshold=enough)
     return AdaptiveBest(
         module.of, draft=module, another=another, judge=judge, n=n, warmth=temperature, name=name, demos=()

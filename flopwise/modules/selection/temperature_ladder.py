@@ -13,8 +13,9 @@ from ...errors import TraceError
 from ...ir.choices import Real, Var
 from ...ir.nodes import Gather, Op, Type
 from ..base import Module, S, check_module
+from ..limits import check_whole, ends_of
 from ..open import Open
-from ..sampling import Sampled, check_count, own_name, var_named
+from ..sampling import Sampled, own_name, var_named
 from ..settings import is_number
 from ..symbols import Symbol, place, shape, tracer
 
@@ -105,11 +106,10 @@ def temperature_ladder(
             f"{place()}: temperature_ladder: temperatures are numbers above 0 and up to 10, such as (0.3, 0.7), but "
             f"got {temperatures!r}; the greedy draft is there without 0"
         )
-    check_count("n", n, 2 if isinstance(n, (Open, Var)) else 1)
+    least = 2 if isinstance(n, (Open, Var)) else 1
+    check_whole(f"{place()}: temperature_ladder", "n", n, least, error=TraceError)
     return Ladder(module, n, None, name, rungs=given)
 
 
 def _is_warm(value: Any) -> bool:
-    low = value.domain.low if isinstance(value, (Open, Var)) and isinstance(value.domain, Real) else value
-    high = value.domain.high if isinstance(value, (Open, Var)) and isinstance(value.domain, Real) else value
-    return is_number(low) and is_number(high) and low > 0 and high <= 10
+    return all(is_number(end) and 0 < end <= 10 for end in ends_of(value, Real))

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ...errors import SignatureError
 from ...ir.builder import Builder
-from ...ir.choices import Categorical, Var
 from ...ir.grammars import output_form
 from ...ir.nodes import Type
 from ...ir.prompt import Message, Prompt, Ref, Slot, Text
@@ -15,8 +13,8 @@ from ...ir.schemas import STRING, Field, Schema, canonical
 from ..base import Module, S
 from ..computed import compute
 from ..extract import answer_tokens
-from ..open import Open
-from ..prompting.listing import asked, check_count, check_seconds
+from ..limits import check_label, check_seconds, check_whole
+from ..prompting.listing import asked
 from ..prompting.predict import wanted
 from ..template import Writer
 from .filling import filled_in, placeholders, program_of, values_of
@@ -80,13 +78,10 @@ class Abstraction(Module[S]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count(self.kind, "most", self.most)
-        check_count(self.kind, "fill_tokens", self.fill_tokens)
+        check_whole(self.kind, "most", self.most, 1)
+        check_whole(self.kind, "fill_tokens", self.fill_tokens, 1)
         check_seconds(self.kind, self.seconds)
-        domain = self.fill.domain if isinstance(self.fill, (Open, Var)) else None
-        given = domain.labels if isinstance(domain, Categorical) else (self.fill,)
-        if not set(map(str, given)) <= set(_CHAINS):
-            raise SignatureError(f"{self.kind}: fill must be one of {sorted(_CHAINS)}, but got {self.fill!r:.100}")
+        check_label(self.kind, "fill", self.fill, tuple(_CHAINS))
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """A Generate for the chain, what fills it, and a Generate that reads the outputs from the filled chain."""

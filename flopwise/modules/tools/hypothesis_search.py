@@ -15,9 +15,8 @@ from ...ir.request import Decoding
 from ...ir.schemas import STRING, Field, Schema, canonical, type_name
 from ..base import Module, S
 from ..computed import compute, numbered
-from ..counts import check_count
+from ..limits import check_seconds, check_whole
 from ..open import Open
-from ..settings import is_number
 from ..template import Writer
 from .induced import after, applying, better, check_examples, checking, outcome, place_at, places
 
@@ -114,12 +113,11 @@ class HypothesisSearch(Module[S]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("HypothesisSearch", "n", self.n, opens=True)
-        check_count("HypothesisSearch", "keep", self.keep, opens=True)
-        check_count("HypothesisSearch", "repairs", self.repairs, least=0)
-        check_count("HypothesisSearch", "hypothesis_tokens", self.hypothesis_tokens)
-        if not is_number(self.seconds) or not 0 < self.seconds < float("inf"):
-            raise SignatureError(f"HypothesisSearch: `seconds > 0` must hold, but got {self.seconds!r}")
+        check_whole("HypothesisSearch", "n", self.n, 1)
+        check_whole("HypothesisSearch", "keep", self.keep, 1)
+        check_whole("HypothesisSearch", "repairs", self.repairs, 0, fixed=True)
+        check_whole("HypothesisSearch", "hypothesis_tokens", self.hypothesis_tokens, 1, fixed=True)
+        check_seconds("HypothesisSearch", self.seconds)
         if isinstance(self.demos, (Open, Var)) or self.demos:
             raise SignatureError("HypothesisSearch: demos: it shows no worked examples but those of its input")
         check_examples(self.signature, self.examples)

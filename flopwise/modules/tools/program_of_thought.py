@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ...errors import SignatureError
 from ...ir.builder import Builder
 from ...ir.nodes import Type
 from ...ir.prompt import Message, Prompt, Ref, Slot, Text
 from ...ir.request import Decoding
 from ...ir.schemas import Schema, type_name
 from ..base import Module, S
-from ..settings import is_number
+from ..limits import check_seconds, check_whole
 from ..template import Writer
 
 FENCE = "```python\n"
@@ -46,14 +44,8 @@ class ProgramOfThought(Module[S]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not is_number(self.seconds) or not 0 < self.seconds < math.inf:
-            raise SignatureError(
-                f"ProgramOfThought: `seconds > 0` must hold, but got {self.seconds!r}; say how long a program may run"
-            )
-        if isinstance(self.repairs, bool) or not isinstance(self.repairs, int) or self.repairs < 0:
-            raise SignatureError(
-                f"ProgramOfThought: a whole number `repairs >= 0` is needed, but got {self.repairs!r}; 0 is none"
-            )
+        check_seconds("ProgramOfThought", self.seconds)
+        check_whole("ProgramOfThought", "repairs", self.repairs, 0, fixed=True)
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """Write and run; where the outputs are not all there, have them assigned; while it fails, rewrite."""

@@ -16,8 +16,8 @@ from ...ir.schemas import Field, Schema
 from ...ir.types import render_value
 from ..base import Module, S
 from ..computed import computation, compute
-from ..counts import check_count
 from ..extract import answer_tokens, lead, marker
+from ..limits import check_whole
 from ..open import Open
 from ..prompting.predict import wanted
 from ..template import Writer
@@ -121,9 +121,9 @@ class ReAct(Module[S]):
     def __post_init__(self) -> None:
         super().__post_init__()
         tools_of("ReAct", self.tools)
-        check_count("ReAct", "rounds", self.rounds, opens=True)
-        check_count("ReAct", "parallel", self.parallel)
-        check_count("ReAct", "observation_tokens", self.observation_tokens)
+        check_whole("ReAct", "rounds", self.rounds, 1)
+        check_whole("ReAct", "parallel", self.parallel, 1, fixed=True)
+        check_whole("ReAct", "observation_tokens", self.observation_tokens, 1, fixed=True)
         if isinstance(self.demos, (Open, Var)) or self.demos:
             raise SignatureError("ReAct: demos: it shows no worked examples, since they would have to use its tools")
 

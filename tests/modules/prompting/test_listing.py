@@ -9,15 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flopwise as fw
-from flopwise.errors import SignatureError
 from flopwise.ir.builder import Builder
 from flopwise.ir.graph import Graph
 from flopwise.ir.nodes import Type
 from flopwise.ir.prompt import Message, Prompt, Ref, Slot, Text
 from flopwise.ir.request import Decoding
 from flopwise.modules.computed import compute
-from flopwise.modules.limits import check_share
-from flopwise.modules.prompting.listing import check_count, check_seconds, lines_of
+from flopwise.modules.prompting.listing import lines_of
 from flopwise.modules.prompting.predict import Predict
 from tests.programs import SHAPE, Tell, ready
 
@@ -46,26 +44,6 @@ def test_a_listing_is_bounded_and_has_no_empty_items(text: str, most: int) -> No
     items = lines_of(text, most)
     assert len(items) <= most and all(items) and len(set(items)) == len(items)
     assert bool(items) == bool(text.strip())
-
-
-@pytest.mark.parametrize("value", [0, -1, True, 1.0, "3", None, fw.integer(0, 4), fw.real(1, 4)])
-def test_a_count_is_a_whole_number_from_the_least_up(value: Any) -> None:
-    with pytest.raises(SignatureError, match="Kind: a whole number `most >= 1`"):
-        check_count("Kind", "most", value)
-    check_count("Kind", "most", fw.integer(1, 4))
-
-
-@pytest.mark.parametrize("value", [0, 1.5, True, "half", None, fw.real(0.0, 0.5), fw.real(0.5, 2.0)])
-def test_a_share_is_above_0_and_at_most_1(value: Any) -> None:
-    with pytest.raises(SignatureError, match="Kind: `0 < threshold <= 1`"):
-        check_share("Kind", "threshold", value, some=True)
-    check_share("Kind", "threshold", fw.real(0.1, 1.0), some=True)
-
-
-@pytest.mark.parametrize("value", [0, -1.0, True, float("inf"), float("nan"), "5"])
-def test_seconds_are_finite_and_above_0(value: Any) -> None:
-    with pytest.raises(SignatureError, match="Kind: `seconds > 0`"):
-        check_seconds("Kind", value)
 
 
 # regions over a list that a function gives -------------------------------------------------------------------
