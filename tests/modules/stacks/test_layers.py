@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 import flopwise as fw
+from flopwise.compiler.passes.specialise import open_values
 from flopwise.errors import InputError, SignatureError
+from flopwise.ir.choices import Categorical
+from flopwise.modules.program import trace
 from flopwise.modules.stacks.layers import Layers
 from tests.modules.expansion import check_expansion, expanded
 from tests.programs import Solve, ready
@@ -81,3 +84,13 @@ def test_a_step_that_takes_no_records_is_refused() -> None:
 def test_a_reducer_is_one_of_those_there_are() -> None:
     with pytest.raises(SignatureError, match=r"reduce must be one of .*'vote', 'best', 'mbr', 'first'.*'most'"):
         Layers(Solve, reduce="most")
+
+
+def test_an_open_layer_is_called_like_its_module_and_a_choice_among_several_choice() -> None:
+    ordered = fw.choice(fw.Ranker(Solve, top=2), fw.Ranker(Solve, top=2, style="pairs", name="pairs"))
+    steps = (fw.optional(fw.Critique(Solve)), fw.optional(fw.Critique(Solve, name="again")), fw.optional(ordered))
+    chosen = {v.name: v.domain for v in open_values(trace(layered(steps=steps)))}
+    assert chosen["layers.Critique"] == Categorical(("off", "Critique"))
+    assert chosen["layers.again"] == Categorical(("off", "again"))
+    assert chosen["layers.choice"] == Categorical(("off", "choice"))
+    assert chosen["layers.choice.choice"] == Categorical(("Ranker", "pairs"))
