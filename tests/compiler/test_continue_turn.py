@@ -20,14 +20,14 @@ from flopwise.errors import EngineError
 from flopwise.ir.plan import Carry, Plan
 from flopwise.ir.prompt import Slot
 from flopwise.ir.record import Failure, Trace, Values
-from flopwise.modules.chain_of_thought import ChainOfThought
-from flopwise.modules.critic import Critic
-from flopwise.modules.plan_and_solve import PlanAndSolve, PlanThenSolve
-from flopwise.modules.predict import Predict
+from flopwise.modules.judging.critic import Critic
 from flopwise.modules.program import Program, trace
-from flopwise.modules.program_of_thought import ProgramOfThought
-from flopwise.modules.reducers import vote
+from flopwise.modules.prompting.chain_of_thought import ChainOfThought
+from flopwise.modules.prompting.plan_and_solve import PlanAndSolve, PlanThenSolve
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.sampling import sample
+from flopwise.modules.selection.reducers import vote
+from flopwise.modules.tools.program_of_thought import ProgramOfThought
 
 from ..programs import SHAPE, UNIT, Ready, Solve, ready
 from .graph_parser import parse_graph
