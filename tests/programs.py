@@ -183,7 +183,7 @@ class Ready:
         """All the rows side by side, by one executable."""
 
         async def work() -> list[Run]:
-            scheduler = Scheduler(self.engine, Meter(self.engine.model.cost))
+            scheduler = Scheduler(self.engine, Meter())
             executable = Executable(self.plan, scheduler, cast(Any, PretendSandbox()))
             try:
                 return list(await asyncio.gather(*(executable.run(row, frozenset(keep)) for row in rows)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ..ir.engines import ByEngine
 from ..ir.plan import Carry, Fill, Plan, PromptPlan, Static
-from ..ir.target import Tokenizer
+from ..ir.target import Target, Tokenizer
 
 
-def prompt_texts(plan: Plan, tokenizer: Tokenizer) -> dict[str, str]:
+def prompt_texts(plan: Plan, targets: ByEngine[Target]) -> dict[str, str]:
     """Each prompt's text as it will be sent, special tokens and all, slots as `{name}`."""
-    return {name: prompt_text(prompt, tokenizer) for name, prompt in plan.prompts.items()}
+    return {name: prompt_text(prompt, targets.of(prompt.engine).tokenizer) for name, prompt in plan.prompts.items()}
 
 
 def prompt_text(prompt: PromptPlan, tokenizer: Tokenizer) -> str:

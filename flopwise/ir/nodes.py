@@ -63,6 +63,10 @@ class Expandable(Protocol):
         """True where it has a use for the conversation that its record came from."""
 
     @property
+    def engine(self) -> Any:
+        """The name of the engine that it asks, or an open choice of names; None is the main one."""
+
+    @property
     def signature(self) -> Schema:
         """What goes in and comes out."""
 
@@ -111,20 +115,22 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Ask the engine for `n` samples of a prompt."""
+    """Ask an engine for `n` samples of a prompt; `engine` is its name, None the main one."""
 
     prompt: Prompt
     decoding: Decoding
     grammar: Grammar | None = None
     n: int = 1
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Probability that the model goes on with the first of `choices` rather than another."""
+    """Probability that an engine's model goes on with the first of `choices` rather than another."""
 
     prompt: Prompt
     choices: tuple[str, ...]
+    engine: str | None = None
 
 
 Form = Literal["text", "scalar", "json", "result"]
@@ -286,6 +292,11 @@ class Node:
     def prompt(self) -> Prompt | None:
         """The prompt of a Generate or Score node."""
         return self.attrs.prompt if isinstance(self.attrs, (Generate, Score)) else None
+
+    @property
+    def engine(self) -> str | None:
+        """The name of the engine that a Generate or Score node asks; None is the main one."""
+        return self.attrs.engine if isinstance(self.attrs, (Generate, Score)) else None
 
     def refs(self) -> Iterator[Ref]:
         """Every value the node takes, those of its prompt included."""

@@ -37,6 +37,10 @@ class Sampled(Generic[S]):
         n, temperature = var_named(self.n, f"{base}.n"), var_named(self.temperature, f"{base}.temperature")
         return Sampled(named, n, temperature, self.name, self.required, _named_waves(self.waves, base))
 
+    def on(self, engine: Any) -> Sampled[S]:
+        """Itself with its module on an engine where that names none."""
+        return replace(self, module=self.module.on(engine))
+
     def __call__(self, *records: Any, **inputs: Any) -> list[S]:
         """Trace the module once as the body of a region of n independent trips."""
         current = tracer("sample")

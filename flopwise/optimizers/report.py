@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..compiler.frozen import engine_facts
 from ..compiler.versions import versions
 from .data import data_hash
 from .front import FRONT_SHARE, Front, Point
@@ -177,8 +178,7 @@ def _failures(reasons: Iterable[str]) -> dict[str, Any]:
 def provenance(search: Search) -> dict[str, Any]:
     """Where the result comes from: model, data, seed, budget, versions."""
     return {
-        "model": search.engine.model.name,
-        "fingerprint": search.engine.model.fingerprint,
+        **engine_facts(search.engines),
         "data": {n: data_hash(getattr(search.splits, n)) for n in ("train", "dev", "holdout")},
         "sizes": {n: len(getattr(search.splits, n)) for n in ("train", "dev", "holdout")},
         "metric": metric_name(search.metric),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flopwise.backends.engines.byte_tokenizer import ByteTokenizer
+from flopwise.backends.engines.scripted import ScriptedEngine
 from flopwise.backends.runtime.query import Query
 from flopwise.compiler.chat import prompt_pieces
 from flopwise.errors import EngineError, GraphError
+from flopwise.ir.engines import ByEngine
 from flopwise.ir.plan import Carry, Fill, PromptPlan, Static
 from flopwise.ir.prompt import Message, Prompt, Ref, Segment, Slot, Text
 from flopwise.ir.request import TokenIds
@@ -158,8 +161,13 @@ def test_a_template_that_turns_the_order_round_still_gets_its_own_values() -> No
     segments: tuple[Segment, ...] = (Text("first"), Slot(Ref("a")))
     prompt = Prompt((Message("system", segments), Message("user", (Text("second"), Slot(Ref("b"))))))
     pieces = prompt_pieces(prompt, tokenizer, fill)
-    plan = ready(Predict(Solve)).plan
-    query = Query(plan, None, tokenizer, frozenset())
+
+    class Speaking(ScriptedEngine):
+        @property
+        def tokenizer(self) -> Any:
+            return tokenizer
+
+    query = Query(ready(Predict(Solve)).plan, ByEngine(Speaking()), frozenset())
     ids, _ = query.ids("n", PromptPlan(pieces, 99, 0), {Ref("a"): "A", Ref("b"): "B"})
     text = tokenizer.decode_all(ids)
     assert "secondB" in text and "firstA" in text and text.index("secondB") < text.index("firstA")

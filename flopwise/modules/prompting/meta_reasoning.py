@@ -129,7 +129,7 @@ class MetaReasoning(Module[S]):
         named = self.named(self.name or "meta_reasoning")
         asks: Module[Any] = MethodScores(
             self.of, descriptions=self.descriptions, name=f"{named.name}.scoring", instruction=named.instruction,
-            demos=(), template=self.template,
+            demos=(), template=self.template, engine=named.engine,
         )  # fmt: skip
         scored = asks.trace(*records, **inputs)
         drafts = [m.trace(*records, **inputs) for m in named.methods]

@@ -223,7 +223,7 @@ def test_an_impure_function_runs_only_where_that_is_allowed() -> None:
             return note(self.draft(question=question).answer)
 
     pipeline = ready(Noting(), "7")
-    careful = Executable(pipeline.plan, Scheduler(pipeline.engine, Meter(None)), allow_impure=False)
+    careful = Executable(pipeline.plan, Scheduler(pipeline.engine, Meter()), allow_impure=False)
     with pytest.raises(FlopwiseError, match=r"note.*allow_impure=True"):
         asyncio.run(careful.run(Q))
     assert seen == []

@@ -76,7 +76,7 @@ def test_each_agent_reads_all_the_others_and_not_itself() -> None:
 def test_an_agent_goes_on_in_its_own_conversation() -> None:
     run = ready(debate(), saying("456", "789", "123"), cost=SHAPE).run(**Q)
     mine = [r for r in run.trace.requests if r.node.endswith(("say_2", "conclude_2"))]
-    texts = [run.trace.decode(r.ids) for r in mine]
+    texts = [run.trace.prompt_of(r) for r in mine]
     assert texts[-1].count("2+2?") == 1 and all(a in texts[-1] for a in ("I am 1, round 0.", "I am 1, round 1."))
     later = [r for r in mine if r.node.endswith("rounds/say_2")]
     assert later[0].cached > 0.5 * len(later[0].ids) - 100 and later[1].cached > len(later[0].ids)

@@ -154,7 +154,7 @@ def run_code(tests: str, *programs: str, seconds: float = 5.0) -> tuple[Values, 
     pipeline = ready(Coding(), saying(tests, *programs))
 
     async def work() -> Any:
-        executable = Executable(pipeline.plan, Scheduler(pipeline.engine, Meter(pipeline.engine.model.cost)))
+        executable = Executable(pipeline.plan, Scheduler(pipeline.engine, Meter()))
         try:
             return await executable.run({"task": "Define twice(x)."}, frozenset(("tester.tested",)))
         finally:

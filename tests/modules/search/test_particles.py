@@ -163,7 +163,7 @@ def test_an_artifact_says_the_same(tmp_path: Path) -> None:
 
 def banked(pipeline: Ready, bank: SampleBank) -> Run:
     async def work() -> Run:
-        scheduler = Scheduler(pipeline.engine, Meter(pipeline.engine.model.cost), bank)
+        scheduler = Scheduler(pipeline.engine, Meter(), bank)
         run = await Executable(pipeline.plan, scheduler).run(Q)
         await scheduler.drain()
         return run

@@ -41,7 +41,7 @@ def computed(pipeline: Ready, sandbox: Sandbox, **inputs: Any) -> Run:
     """A run whose programs are really run."""
 
     async def work() -> Run:
-        return await Executable(pipeline.plan, Scheduler(pipeline.engine, Meter(None)), sandbox).run(inputs)
+        return await Executable(pipeline.plan, Scheduler(pipeline.engine, Meter()), sandbox).run(inputs)
 
     return asyncio.run(work())
 

@@ -35,7 +35,7 @@ def run(pipeline: Ready, **inputs: Any) -> Run:
     async def work() -> Run:
         sandbox = Sandbox()
         try:
-            scheduler = Scheduler(pipeline.engine, Meter(pipeline.engine.model.cost))
+            scheduler = Scheduler(pipeline.engine, Meter())
             return await Executable(pipeline.plan, scheduler, sandbox).run(inputs)
         finally:
             sandbox.close()
