@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from .modules.meta_reasoning import MetaReasoning
     from .modules.multi_hop import MultiHop
     from .modules.natural_program import NaturalProgram
+    from .modules.neuro_symbolic import NeuroSymbolic
     from .modules.open import demos, instruction, integer, real
     from .modules.organize import Organize
     from .modules.parallel import Parallel
@@ -153,6 +154,7 @@ _WHERE = {
     "MetaReasoning": "modules.meta_reasoning",
     "MultiHop": "modules.multi_hop",
     "NaturalProgram": "modules.natural_program",
+    "NeuroSymbolic": "modules.neuro_symbolic",
     "Organize": "modules.organize",
     "Parallel": "modules.parallel",
     "Particles": "modules.particles",
@@ -227,6 +229,7 @@ __all__ = [
     "Module",
     "MultiHop",
     "NaturalProgram",
+    "NeuroSymbolic",
     "Objective",
     "Organize",
     "Output",
