@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SandboxError,
         SignatureError,
         StudyError,
+        ToolError,
         TraceError,
         WeightsError,
     )
@@ -105,13 +106,14 @@ if TYPE_CHECKING:
     from .optimizers.plots import plot_front, plot_race
     from .optimizers.progress import Progress
     from .pipeline import Failed, Pipeline
+    from .remote_tools import mcp_tools
 
     __version__: str
 
 _ERRORS = (
     "ArtifactError", "BudgetError", "ConfigError", "DataError", "EngineError", "EngineUnavailable", "FlopwiseError",
     "GraphError", "InputError", "MetricError", "PipelineFailure", "SandboxError", "SignatureError", "StudyError",
-    "TraceError", "WeightsError",
+    "ToolError", "TraceError", "WeightsError",
 )  # fmt: skip
 
 _WHERE = {
@@ -150,6 +152,7 @@ _WHERE = {
     "Layers": "modules.layers",
     "stack": "modules.stack",
     "mbr": "modules.mbr",
+    "mcp_tools": "remote_tools",
     "Medprompt": "modules.medprompt",
     "MetaReasoning": "modules.meta_reasoning",
     "MultiHop": "modules.multi_hop",
@@ -262,6 +265,7 @@ __all__ = [
     "StepVerifier",
     "StudyError",
     "ThinkSum",
+    "ToolError",
     "Trace",
     "TraceError",
     "TreeOfThought",
@@ -291,6 +295,7 @@ __all__ = [
     "lower",
     "map",
     "mbr",
+    "mcp_tools",
     "numeric_match",
     "op",
     "optional",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .ir.choices import Config
     from .modules.base import Module
     from .modules.program import Forward
+    from .modules.tools import Tool
     from .optimizers.budget import Budget
 
 P = ParamSpec("P")
@@ -95,8 +96,9 @@ def lower(
 
 
 def load(
-    path: str | Path, engine: Engine | str, *, budget: Budget | None = None, bank: SampleBank | None = None
-) -> Pipeline[..., Any]:
+    path: str | Path, engine: Engine | str, *, budget: Budget | None = None, bank: SampleBank | None = None,
+    tools: Sequence[Tool] = (),
+) -> Pipeline[..., Any]:  # fmt: skip
     """Load an artifact for an engine; it may be another than the one it was compiled for.
 
     Args:
@@ -104,15 +106,16 @@ def load(
         engine: The engine, or its spec.
         budget: Its `per_query` replaces the cap that the artifact was saved with.
         bank: Where samples are kept, if anywhere.
+        tools: What `fw.mcp_tools` gives, where the pipeline calls tools of servers.
 
     Raises:
-        ArtifactError: It is damaged, of a newer version, or a host function is missing or changed.
+        ArtifactError: It is damaged, of a newer version, or a host function or tool is missing or changed.
         BudgetError: The cap is below the least that it needs on this model.
         GraphError: Its prompts do not fit this model's context.
         EngineError: The engine cannot be made, or it retrieves by an embedder that is another here.
         WeightsError: It retrieves by an embedder whose weights are not on this machine.
     """
-    found = load_artifact(Path(path))
+    found = load_artifact(Path(path), tools)
     target = engine_of(engine)
     check_embedders(found.graph)
     plan = found.lower(target, _per_query(budget))

@@ -35,6 +35,8 @@ HEAVY = (
     "rich",
     "psycopg",
     "sqlalchemy",
+    "mcp",
+    "clingo",
 )
 
 
