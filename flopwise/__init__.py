@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SandboxError,
         SignatureError,
         StudyError,
+        ToolError,
         TraceError,
         WeightsError,
     )
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from .modules.stacks.stack import stack
     from .modules.tools.abstraction import Abstraction
     from .modules.tools.hypothesis_search import HypothesisSearch
+    from .modules.tools.neuro_symbolic import NeuroSymbolic
     from .modules.tools.program_of_thought import ProgramOfThought
     from .modules.tools.react import ReAct
     from .optimizers.budget import Budget
@@ -104,13 +106,14 @@ if TYPE_CHECKING:
     from .optimizers.plots import plot_front, plot_race
     from .optimizers.progress import Progress
     from .pipeline import Failed, Pipeline
+    from .remote_tools import mcp_tools
 
     __version__: str
 
 _ERRORS = (
     "ArtifactError", "BudgetError", "ConfigError", "DataError", "EngineError", "EngineUnavailable", "FlopwiseError",
     "GraphError", "InputError", "MetricError", "PipelineFailure", "SandboxError", "SignatureError", "StudyError",
-    "TraceError", "WeightsError",
+    "ToolError", "TraceError", "WeightsError",
 )  # fmt: skip
 
 _WHERE = {
@@ -127,6 +130,7 @@ _WHERE = {
     "integer": "modules.open", "real": "modules.open", "demos": "modules.open", "instruction": "modules.open",
     "op": "modules.control", "when": "modules.control", "loop": "modules.control", "map": "modules.control:map_",
     "curate": "curating",
+    "mcp_tools": "remote_tools",
     "documents": "indexing",
     "solved": "indexing",
     "AStar": "modules.search.a_star",
@@ -146,6 +150,7 @@ _WHERE = {
     "Exclusion": "modules.prompting.exclusion",
     "from_archon": "modules.stacks.from_archon",
     "Fuser": "modules.judging.fuser",
+    "NeuroSymbolic": "modules.tools.neuro_symbolic",
     "HypothesisSearch": "modules.tools.hypothesis_search",
     "LeastToMost": "modules.prompting.least_to_most",
     "Layers": "modules.stacks.layers",
@@ -229,6 +234,7 @@ __all__ = [
     "Module",
     "MultiHop",
     "NaturalProgram",
+    "NeuroSymbolic",
     "Objective",
     "Organize",
     "Output",
@@ -261,6 +267,7 @@ __all__ = [
     "StepVerifier",
     "StudyError",
     "ThinkSum",
+    "ToolError",
     "Trace",
     "TraceError",
     "TreeOfThought",
@@ -290,6 +297,7 @@ __all__ = [
     "lower",
     "map",
     "mbr",
+    "mcp_tools",
     "numeric_match",
     "op",
     "optional",

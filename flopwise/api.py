@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .ir.choices import Config
     from .modules.base import Module
     from .modules.program import Forward
+    from .modules.tools.tool import Tool
     from .optimizers.budget import Budget
 
 P = ParamSpec("P")
@@ -108,6 +109,7 @@ def load(
     budget: Budget | None = None,
     bank: SampleBank | None = None,
     engines: Mapping[str, Engine | str] | None = None,
+    tools: Sequence[Tool] = (),
 ) -> Pipeline[..., Any]:
     """Load an artifact for its engines; they may be others than those it was compiled for.
 
@@ -118,16 +120,17 @@ def load(
         bank: Where samples are kept, if anywhere.
         engines: The other engines by the names that its modules use. Those that only another point of its front asks
             may be left out until `Pipeline.at` is to give that point.
+        tools: What `fw.mcp_tools` gives, where the pipeline calls tools of servers.
 
     Raises:
-        ArtifactError: It is damaged, of a newer version, or a host function is missing or changed.
+        ArtifactError: It is damaged, of a newer version, or a host function or tool is missing or changed.
         BudgetError: The cap is below the least that it needs on this model.
         GraphError: Its prompts do not fit this model's context.
         EngineError: An engine cannot be made, the artifact names one that is not given or not one that is, or it
             retrieves by an embedder that is another here.
         WeightsError: It retrieves by an embedder whose weights are not on this machine.
     """
-    found = load_artifact(Path(path))
+    found = load_artifact(Path(path), tools)
     targets = engines_of(engine, engines)
     check_used(found.engines, targets.named)
     check_embedders(found.graph)

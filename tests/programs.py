@@ -159,7 +159,9 @@ PROGRAMS: tuple[type[Program], ...] = (Solver, Committee, Refining, Cascade, Jud
 class PretendSandbox:
     """Stands in for the sandbox where the programs are no programs: `answer = N` gives N, all else fails at length."""
 
-    async def run(self, program: str, variables: tuple[str, ...], seconds: float = 5.0) -> ExecutionResult:
+    async def run(
+        self, program: str, variables: tuple[str, ...], seconds: float = 5.0, language: str = "python"
+    ) -> ExecutionResult:
         found = re.search(r"answer = (-?\d+)", program)
         if found is None:
             return ExecutionResult(False, {}, "", f"no answer in {program} " * 9, 0.0)

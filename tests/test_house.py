@@ -46,6 +46,8 @@ HEAVY = (
     "rich",
     "psycopg",
     "sqlalchemy",
+    "mcp",
+    "clingo",
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..ir.graph import Graph
 from ..ir.plan import Plan
 from ..ir.serial import graph_from_json, to_json
 from ..ir.target import Target
+from ..modules.tools.tool import Tool
 from .artifact_front import StoredFront, front_files
 from .artifact_hosts import resolve_hosts
 from .artifact_index import apart, together
@@ -53,6 +54,7 @@ class Loaded:
             `engines` the same of each engine that it names.
         facts: `config`, `report`, `provenance` and `demos`.
         files: Every file, its sum checked.
+        tools: Tools of servers that were given to it.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class Loaded:
     plan: Mapping[str, Any]
     facts: dict[str, Any]
     files: Files = field(repr=False)
+    tools: Sequence[Tool] = ()
 
     @property
     def frozen(self) -> Frozen:
@@ -73,7 +76,7 @@ class Loaded:
     @property
     def front(self) -> Mapping[int, Frozen]:
         """The points of the search's front by number, this one among them; each is read when it is first asked for."""
-        return StoredFront(self.path, self.files, self.frozen, chosen_in(self.facts))
+        return StoredFront(self.path, self.files, self.frozen, chosen_in(self.facts), self.tools)
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -141,14 +144,14 @@ def save(
     return path
 
 
-def load(path: Path) -> Loaded:
-    """Read an artifact, every byte checked, its host functions imported.
+def load(path: Path, tools: Sequence[Tool] = ()) -> Loaded:
+    """Read an artifact, every byte checked, its host functions imported, tools of servers found among `tools`.
 
     Raises:
-        ArtifactError: It is damaged, of a newer version, or a host function is missing or changed.
+        ArtifactError: It is damaged, of a newer version, or a host function or tool is missing or changed.
     """
     found = read(path)
-    return replace(found, graph=resolve_hosts(found.graph))
+    return replace(found, graph=resolve_hosts(found.graph, tools), tools=tools)
 
 
 def read(path: Path) -> Loaded:

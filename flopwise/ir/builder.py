@@ -19,6 +19,7 @@ from .nodes import (
     Generate,
     How,
     Input,
+    Language,
     Loop,
     Node,
     Op,
@@ -127,9 +128,11 @@ class Builder:
         takes = (records,) if at is None else (records, at)
         return self.add(Op.REDUCE, name, Reduce(how, field, steps), takes, Type("record", schema))
 
-    def execute(self, name: str, program: tuple[Ref, ...], schema: Schema, seconds: float = 5.0) -> Ref:
+    def execute(
+        self, name: str, program: tuple[Ref, ...], schema: Schema, seconds: float = 5.0, language: Language = "python"
+    ) -> Ref:
         """What texts, joined to one program, give in the sandbox: `.ok`, `.values`, `.program`, `.error`."""
-        return self.add(Op.EXECUTE, name, Execute(schema, seconds), program, Type("result"))
+        return self.add(Op.EXECUTE, name, Execute(schema, seconds, language), program, Type("result"))
 
     def retrieve(self, name: str, query: tuple[Ref, ...], index: Index, k: int) -> Ref:
         """The k items of an index nearest to a query, the nearest last: `[i].part` is a text of one."""

@@ -185,12 +185,22 @@ class Reduce:
     steps: tuple[str, ...] | None = None
 
 
+Language = Literal["python", "asp"]
+
+
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Run the inputs, joined to one program, in the sandbox; read the outputs of `schema` from its variables."""
+    """Run the inputs, joined to one program, in the sandbox; read the outputs of `schema` from it.
+
+    Attributes:
+        schema: Its outputs are variables of a Python program, predicates of a logic program's answer set.
+        seconds: Processor time that the program may take.
+        language: "asp" is a logic program (answer set programming).
+    """
 
     schema: Schema
     seconds: float = 5.0
+    language: Language = "python"
 
 
 @dataclass(frozen=True, slots=True)

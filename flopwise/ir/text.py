@@ -71,8 +71,9 @@ def _detail(node: Node) -> str:
             return f"weights {weights}" if weights else ""
         case Reduce(how, field, steps):
             return f"{how}{' by ' + field if field else ''}{' over the lines of ' + ', '.join(steps) if steps else ''}"
-        case Execute(schema, seconds):
-            return f"read {', '.join(schema.output_names)} within {seconds:g} s"
+        case Execute(schema, seconds, language):
+            what = f"{language}, " if language != "python" else ""
+            return f"{what}read {', '.join(schema.output_names)} within {seconds:g} s"
         case Retrieve(index, k):
             return f"{k} of {len(index.items)} by {index.embedder}"
         case Host(target, _, pure, catch=catch):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from flopwise.modules.plan_and_solve import PlanThenSolve
 
 import flopwise as fw
 from flopwise.compiler.lower import lower
@@ -20,7 +21,6 @@ from flopwise.ir.graph import Graph
 from flopwise.ir.nodes import Generate, Node, Op, Type
 from flopwise.ir.plan import Carry, Fill, Plan, Static
 from flopwise.ir.serial import graph_from_json, to_json
-from flopwise.modules.plan_and_solve import PlanThenSolve
 from flopwise.modules.program import trace
 from tests.engines import PairTokenizer, large, small
 from tests.programs import Solve, Tell

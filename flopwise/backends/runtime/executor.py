@@ -256,7 +256,11 @@ class Executable:
             from .sandbox import Sandbox
 
             self._sandbox = Sandbox()
-        result = await self._sandbox.run(program, attrs.schema.output_names, attrs.seconds)
+        result = await self._sandbox.run(program, attrs.schema.output_names, attrs.seconds, attrs.language)
+        if attrs.language == "asp" and result.ok:
+            from .answer_sets import solved
+
+            return solved(program, result.values, attrs.schema, result.output)
         return executed(program, result.ok, result.values, result.error, attrs.schema)
 
     async def _retrieve(self, frame: _Frame, step: Step, values: list[Any]) -> Any:

@@ -69,8 +69,8 @@ class ReAct(Module[S]):
     the chosen tool is called, by the graph; its result goes into the conversation, and so does what it raises.
 
     Attributes:
-        tools: Functions of `fw.op` with typed parameters and a docstring, which the model reads. Arguments come as
-            plain data. An artifact finds them by import path.
+        tools: Functions of `fw.op` with typed parameters and a docstring, which the model reads, and tools of servers
+            (`fw.mcp_tools`). Arguments come as plain data. An artifact finds functions by import path.
         rounds: Most actions, a whole number or `fw.integer(...)`; the model may finish earlier.
         parallel: Most calls in one action. They cannot read each other's results; async functions run side by side.
         observation_tokens: Most tokens of what an action gave; longer ones are cut.
@@ -167,11 +167,11 @@ def _call(b: Builder, tools: tuple[Tool, ...]) -> Ref:
     """The result of the tool that a call names; the others are not called."""
     call, value = b.input("call", Type("value")), Type("value")
     results = [
-        b.add(Op.HOST, t.name, t.host, tuple(call.at("arguments", f.name) for f in t.arguments), value) for t in tools
+        b.add(Op.HOST, t.node, t.host, tuple(call.at("arguments", f.name) for f in t.arguments), value) for t in tools
     ]
     chosen = results[-1]
     for tool, result in reversed(list(zip(tools[:-1], results[:-1], strict=True))):
-        with b.within(f"{tool.name}.chosen"):
+        with b.within(f"{tool.node}.chosen"):
             named = compute(b, "is", is_named, call.at("name"), b.const("name", tool.name))
             chosen = b.select("result", named, result, chosen, value)
     return chosen

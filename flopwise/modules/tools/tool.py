@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from ..control import host_of
 from ..hints import hints_of
 
 FINISH = "finish"
+REMOTE = "mcp:"  # what stands before the server and the name of a tool that is no function here
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Tool:
     arguments: tuple[Field, ...]
     host: Host
 
+    @property
+    def node(self) -> str:
+        """Its name as that of a node, whose parts are told apart by dots."""
+        return re.sub(r"[^\w-]", "_", self.name)
+
     def as_text(self) -> str:
         """What the model is told of it."""
         takes = ", ".join(f"{f.name}: {type_name(f.type)}" for f in self.arguments)
@@ -50,7 +57,7 @@ def tools_of(what: str, functions: Any) -> tuple[Tool, ...]:
 
     Args:
         what: The module that takes them, for errors.
-        functions: Functions wrapped by `fw.op`, with typed parameters and a docstring.
+        functions: Functions wrapped by `fw.op`, with typed parameters and a docstring, and tools of `fw.mcp_tools`.
 
     Raises:
         SignatureError: There is none, one is no such function, or two have one name; says what to write.
@@ -68,6 +75,8 @@ def tools_of(what: str, functions: Any) -> tuple[Tool, ...]:
 
 
 def _tool(what: str, fn: Any) -> Tool:
+    if isinstance(fn, Tool):
+        return fn
     if not hasattr(fn, "__flopwise_host__"):
         raise SignatureError(
             f"{what}: tools: a function for pipelines is needed, but got {fn!r:.100}; write @fw.op above its def"
