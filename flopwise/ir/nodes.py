@@ -127,7 +127,7 @@ class Score:
     choices: tuple[str, ...]
 
 
-Form = Literal["text", "scalar", "json", "result"]
+Form = Literal["text", "scalar", "json", "marked", "result"]
 
 
 @dataclass(frozen=True, slots=True)
