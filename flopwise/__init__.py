@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from .modules.evidence_to_generate import EvidenceToGenerate
     from .modules.exclusion import Exclusion
     from .modules.from_archon import from_archon
+    from .modules.from_dspy import from_dspy
     from .modules.fuser import Fuser
     from .modules.hypothesis_search import HypothesisSearch
     from .modules.layers import Layers
@@ -143,6 +144,7 @@ _WHERE = {
     "EvidenceToGenerate": "modules.evidence_to_generate",
     "Exclusion": "modules.exclusion",
     "from_archon": "modules.from_archon",
+    "from_dspy": "modules.from_dspy",
     "Fuser": "modules.fuser",
     "HypothesisSearch": "modules.hypothesis_search",
     "LeastToMost": "modules.least_to_most",
@@ -281,6 +283,7 @@ __all__ = [
     "f1",
     "first_valid",
     "from_archon",
+    "from_dspy",
     "instruction",
     "integer",
     "load",
