@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .modules.branches import choice, optional
     from .modules.control import loop, op, when
     from .modules.control import map_ as map
+    from .modules.importers.from_archon import from_archon
+    from .modules.importers.from_dspy import from_dspy
     from .modules.judging.branch_solve_merge import BranchSolveMerge
     from .modules.judging.critic import Critic
     from .modules.judging.critique import Critique
@@ -88,7 +90,6 @@ if TYPE_CHECKING:
     from .modules.signature import Input, Output, Signature
     from .modules.spending.cascade import cascade
     from .modules.spending.route import route
-    from .modules.stacks.from_archon import from_archon
     from .modules.stacks.layers import Layers
     from .modules.stacks.stack import stack
     from .modules.tools.abstraction import Abstraction
@@ -148,7 +149,8 @@ _WHERE = {
     "DiagramOfThought": "modules.prompting.diagram_of_thought",
     "EvidenceToGenerate": "modules.prompting.evidence_to_generate",
     "Exclusion": "modules.prompting.exclusion",
-    "from_archon": "modules.stacks.from_archon",
+    "from_archon": "modules.importers.from_archon",
+    "from_dspy": "modules.importers.from_dspy",
     "Fuser": "modules.judging.fuser",
     "NeuroSymbolic": "modules.tools.neuro_symbolic",
     "HypothesisSearch": "modules.tools.hypothesis_search",
@@ -290,6 +292,7 @@ __all__ = [
     "f1",
     "first_valid",
     "from_archon",
+    "from_dspy",
     "instruction",
     "integer",
     "load",

@@ -31,6 +31,7 @@ ROOMS = {
     "search": {"prompting"},
     "spending": {"prompting", "judging", "selection"},
     "stacks": {"prompting", "tools", "judging", "selection"},
+    "importers": {"prompting", "judging", "selection"},
 }
 HEAVY = (
     "numpy",

@@ -21,6 +21,6 @@ def prompt_text(prompt: PromptPlan, tokenizer: Tokenizer) -> str:
                 parts.append(tokenizer.decode_all(ids))
             case Carry(ref):
                 parts.append(f"<prompt and output of {str(ref)[1:]}>")
-            case Fill(ref, lead=lead):
-                parts.append(lead + "{" + str(ref)[1:] + "}")
+            case Fill(ref, lead=lead, tail=tail):
+                parts.append(lead + "{" + str(ref)[1:] + "}" + tail)
     return "".join(parts)

@@ -133,7 +133,7 @@ class Score:
     engine: str | None = None
 
 
-Form = Literal["text", "scalar", "json", "result"]
+Form = Literal["text", "scalar", "json", "marked", "result"]
 
 
 @dataclass(frozen=True, slots=True)

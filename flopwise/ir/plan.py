@@ -22,7 +22,7 @@ class Static:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """A slot: the text of a value, after `lead`, at most `cap` tokens.
+    """A slot: the text of a value between `lead` and `tail`, at most `cap` tokens.
 
     `given` marks an input of the caller: too long a text is refused unless `truncate` says otherwise.
     """
@@ -32,6 +32,7 @@ class Fill:
     truncate: bool
     lead: str = ""
     given: str = ""
+    tail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Carry:
 
 
 Piece = Static | Fill | Carry
+SEAM = 1  # tokens that a text and its tail may have more than the two apart: "\n\n" is one, or one and one
 
 
 @dataclass(frozen=True, slots=True)

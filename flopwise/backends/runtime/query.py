@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import InputError
 from ...ir.engines import MAIN, ByEngine, in_graph
 from ...ir.flops import price
-from ...ir.plan import Carry, Fill, Plan, PromptPlan, Static
+from ...ir.plan import SEAM, Carry, Fill, Plan, PromptPlan, Static
 from ...ir.prompt import Ref
 from ...ir.record import Asked, Failure, Generation, Trace
 from ...ir.request import TokenIds
@@ -92,7 +92,7 @@ class Query:
     def _fill(self, node: str, piece: Fill, value: Any, tokenizer: Tokenizer) -> TokenIds | Failure:
         try:
             text = value.text if isinstance(value, Generation) else render_value(value)
-            ids = tokenizer.encode(piece.lead + text)
+            ids = tokenizer.encode(piece.lead + text + piece.tail)
         except (InputError, ValueError) as error:  # a lone surrogate, or what JSON cannot say
             if piece.given:
                 raise InputError(f"input {piece.given!r} at node {node!r}: {error}") from None
@@ -100,10 +100,12 @@ class Query:
             return self.fail(node, f"the value of {piece.ref} cannot stand in a prompt: {error}")
         if len(ids) <= piece.cap:
             return ids
+        tail = tokenizer.encode(piece.tail)
         if piece.truncate:
-            return ids[: piece.cap]
-        lead = len(tokenizer.encode(piece.lead))  # the plan's cap has it in, the user's has not
-        takes, cap = len(ids) - lead, piece.cap - lead
+            return (*ids[: piece.cap - len(tail)], *tail)
+        # What stands around it is in the plan's cap, but not in the user's.
+        around = len(tokenizer.encode(piece.lead)) + (len(tail) + SEAM if tail else 0)
+        takes, cap = len(tokenizer.encode(text)), piece.cap - around
         raise InputError(
             f"input {piece.given!r} takes {takes} tokens at node {node!r}, but its cap is {cap}; shorten it, or "
             f"compile with caps={{{piece.given!r}: {takes}}} or more"

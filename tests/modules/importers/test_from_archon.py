@@ -15,9 +15,9 @@ from flopwise.errors import FlopwiseError, TraceError
 from flopwise.ir.flops import FlatCost
 from flopwise.ir.record import Values
 from flopwise.ir.request import GenerateRequest
+from flopwise.modules.importers.archon_config import layers_of
+from flopwise.modules.importers.from_archon import from_archon
 from flopwise.modules.program import trace
-from flopwise.modules.stacks.archon_config import layers_of
-from flopwise.modules.stacks.from_archon import from_archon
 
 from ...programs import Solve, ready
 from ..unruly import check_bound, check_round_trip
