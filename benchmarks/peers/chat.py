@@ -91,7 +91,7 @@ class MeteredChat:
 
     def __init__(self, engine: Engine, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.engine, self.meter, self.repeats = engine, Meter(engine.model.cost), 0
+        self.engine, self.meter, self.repeats = engine, Meter(), 0
         self._totals = folder / "totals.json"
         self._bank = SampleBank(folder / "samples.db")
         self._began, self._saved = time.monotonic(), 0.0
