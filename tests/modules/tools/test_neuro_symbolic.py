@@ -39,7 +39,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 def run(sandbox: Sandbox, pipeline: Ready, **inputs: Any) -> Run:
     async def work() -> Run:
-        scheduler = Scheduler(pipeline.engine, Meter(pipeline.engine.model.cost))
+        scheduler = Scheduler(pipeline.engine, Meter())
         return await Executable(pipeline.plan, scheduler, sandbox).run(inputs)
 
     return asyncio.run(work())
