@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flopwise.backends.engines.scripted import ScriptedEngine, ScriptedSettings
@@ -52,16 +53,15 @@ class PairEngine(ScriptedEngine):
         self._tokenizer: Any = PairTokenizer()
 
 
-def small(*script: Any, **options: Any) -> ScriptedEngine:
+def small(script: Any = (), settings: Mapping[str, Any] | None = None, **options: Any) -> ScriptedEngine:
     """The main engine of these tests: bytes, at one FLOP a token."""
-    return ScriptedEngine(*script, settings=_settings("small", 1.0, options), **options)
+    return ScriptedEngine(script, settings=_settings("small", 1.0, settings), **options)
 
 
-def large(*script: Any, **options: Any) -> PairEngine:
+def large(script: Any = (), settings: Mapping[str, Any] | None = None, **options: Any) -> PairEngine:
     """Pairs of bytes, at a hundred FLOPs a token."""
-    return PairEngine(*script, settings=_settings("large", 100.0, options), **options)
+    return PairEngine(script, settings=_settings("large", 100.0, settings), **options)
 
 
-def _settings(name: str, flops: float, options: dict[str, Any]) -> ScriptedSettings:
-    kept = {"name": name, "cost": FlatCost(flops), "in_flight": 4}
-    return ScriptedSettings(**{**kept, **options.pop("settings", {})})
+def _settings(name: str, flops: float, changes: Mapping[str, Any] | None) -> ScriptedSettings:
+    return replace(ScriptedSettings(name=name, cost=FlatCost(flops), in_flight=4), **(changes or {}))

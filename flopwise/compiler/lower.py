@@ -75,7 +75,7 @@ def check_priced(models: ByEngine[ModelInfo]) -> None:
             of = f" of the engine {name!r}" if name != MAIN else ""
             raise BudgetError(
                 f"a FLOPs budget needs the model's cost, but {model.name!r}{of} has none; "
-                "declare it where the engine is made: flops_per_token=..."
+                "declare its FLOPs per token where the engine is made: flops_per_token=..."
             )
 
 

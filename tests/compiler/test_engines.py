@@ -112,7 +112,7 @@ def test_the_context_is_that_of_the_engine_that_is_asked() -> None:
 
 def test_an_engine_without_a_cost_is_refused_a_budget_by_its_name() -> None:
     unknown = two(judge=large(default="7", settings={"cost": None}))
-    with pytest.raises(BudgetError, match=r"'large' of the engine 'judge' has none; declare it .* flops_per_token"):
+    with pytest.raises(BudgetError, match=r"'large' of the engine 'judge' has none; declare its .* flops_per_token"):
         lowered(Judged(), unknown, cap=1e9)
     assert lowered(Judged(), unknown).worst > 0
     # What no module asks need not be priced.

@@ -17,8 +17,9 @@ def test_a_value_is_found_by_the_name_that_a_node_has() -> None:
 
 
 def test_one_value_stands_for_a_main_engine_alone() -> None:
-    values = by_engine([1])
-    assert values == ByEngine([1]) and by_engine(values) is values
+    values: ByEngine[int] = by_engine(1)
+    again: ByEngine[int] = by_engine(values)
+    assert values == ByEngine(1) and again is values
 
 
 def test_what_two_names_stand_for_counts_once() -> None:
