@@ -19,7 +19,7 @@ from flopwise.modules.signature import schema_of
 from .chat import billed, chat_ids
 from .dspy_lm import EngineLM
 
-_THREADS = 8
+_THREADS = 50  # as many are under way in flopwise, so that both have like batches
 Row = dict[str, Any]
 Correct = Callable[[Any, Any], bool]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .engines import ByEngine
 from .flops import format_flops
@@ -32,7 +32,7 @@ class Fill:
     truncate: bool
     lead: str = ""
     given: str = ""
-    tail: str = ""
+    tail: str = field(default="", repr=False)  # the hash of a plan has it from the graph
 
 
 @dataclass(frozen=True, slots=True)

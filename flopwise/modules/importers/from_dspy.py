@@ -41,10 +41,11 @@ def from_dspy(source: State, signature: Any, *, prompts: Any = "flopwise", incom
     """What `program.save("state.json")` of DSPy wrote, as a module, or as modules by predictor.
 
     A Predict and a ChainOfThought become the modules of those names here, told apart by their fields. Instruction,
-    descriptions of fields, worked examples (of each the fields that the predictor has, as DSPy shows them), temperature
-    and max_tokens are kept. Where a model is reached, its name, and traces of its training are not: modules have no
-    engine of their own. What a program does with several predictors is not in its state: write it as a fw.Program
-    over the modules. So are the predictors of DSPy's other modules imported, each by the fields it has.
+    descriptions of fields and worked examples are kept (of each the fields that the predictor has: DSPy shows no
+    others), and temperature and max_tokens where the program had a model of its own. What is not: the model's name,
+    where it is reached, and traces of the program's training. What a program does with several predictors is not in
+    its state: write it as a fw.Program over the modules. Predictors of DSPy's other modules are imported likewise,
+    each by the fields that it has.
 
     With prompts="dspy" the installed DSPy writes the prompt once, by its ChatAdapter, and each word of it is kept; see
     `FixedPrompt`. What is saved of such a program runs without DSPy. Worked examples that lack fields are in it as
