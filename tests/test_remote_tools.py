@@ -25,7 +25,7 @@ from flopwise.ir.record import Values
 from flopwise.modules.tools.tool import Tool
 
 from . import mcp_server
-from .modules.test_react import Q, acting, add, call, observations, react
+from .modules.tools.test_react import Q, acting, add, call, observations, react
 from .programs import ready
 
 COMMAND = [sys.executable, mcp_server.__file__]

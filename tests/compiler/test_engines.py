@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from flopwise.modules.plan_and_solve import PlanThenSolve
 
 import flopwise as fw
 from flopwise.compiler.lower import lower
@@ -22,6 +21,7 @@ from flopwise.ir.nodes import Generate, Node, Op, Type
 from flopwise.ir.plan import Carry, Fill, Plan, Static
 from flopwise.ir.serial import graph_from_json, to_json
 from flopwise.modules.program import trace
+from flopwise.modules.prompting.plan_and_solve import PlanThenSolve
 from tests.engines import PairTokenizer, large, small
 from tests.programs import Solve, Tell
 

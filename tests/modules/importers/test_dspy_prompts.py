@@ -17,7 +17,7 @@ from flopwise.ir.request import GenerateRequest
 from flopwise.modules.importers.fixed_prompt import FixedPrompt, FixedThought
 from flopwise.modules.importers.from_dspy import from_dspy
 
-from ..programs import ready
+from ...programs import ready
 
 SOLVE = "question -> answer: int"
 STATE: dict[str, Any] = {

@@ -14,9 +14,9 @@ from flopwise.ir.record import Failure, Values
 from flopwise.ir.request import GenerateRequest
 from flopwise.modules.importers.fixed_prompt import FixedPrompt, FixedThought, Turn
 
-from ..programs import Ready, ready
-from .expansion import check_expansion
-from .unruly import check_bound
+from ...programs import Ready, ready
+from ..expansion import check_expansion
+from ..unruly import check_bound
 
 SOLVE = "question -> answer: int"
 TURNS = (

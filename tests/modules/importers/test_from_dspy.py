@@ -16,7 +16,7 @@ from flopwise.modules.base import Module
 from flopwise.modules.importers.from_dspy import from_dspy
 from flopwise.modules.signature import schema_of
 
-from ..programs import Solve, ready
+from ...programs import Solve, ready
 
 SOLVE = "question -> answer: int"
 

@@ -20,9 +20,9 @@ from flopwise.ir.record import Failure, Values
 from flopwise.modules.program import trace
 from flopwise.modules.tools.neuro_symbolic import NeuroSymbolic
 
-from ..programs import SHAPE, Ready, ready
-from .expansion import check_expansion
-from .hostile import check_bounds
+from ...programs import SHAPE, Ready, ready
+from ..expansion import check_expansion
+from ..hostile import check_bounds
 
 FACTS = "left(a,b). left(b,c)."
 RULES = "west(X,Y) :- left(X,Y).\nwest(X,Z) :- west(X,Y), left(Y,Z).\nanswer(N) :- N = #count {X : west(a,X)}."
