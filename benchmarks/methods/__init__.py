@@ -60,7 +60,7 @@ def measure(options: argparse.Namespace) -> Report:
                 f"{'left' if case in left else 'done'}  {case.name}, {case.questions} questions  {case.method.settings}"
             )
     else:
-        _run(left, done, options)
+        _run_cases(left, done, options)
     shown = [_shown(done[key]) for key in ((c.method.name, c.task) for c in cases) if key in done]
     undone = sum(not _is_done(case, done) for case in cases)
     return Report({"cases": len(cases), "left": undone, "questions": sum(c.questions for c in cases)}, shown)
@@ -71,7 +71,7 @@ def _is_done(case: Case, done: dict[tuple[str, str], _results.Row]) -> bool:
     return row is not None and row["questions"] >= case.questions
 
 
-def _run(cases: list[Case], done: dict[tuple[str, str], _results.Row], options: argparse.Namespace) -> None:
+def _run_cases(cases: list[Case], done: dict[tuple[str, str], _results.Row], options: argparse.Namespace) -> None:
     """Each case in turn; its row is on disk before the next one begins."""
     from ._run import run
 
@@ -89,9 +89,7 @@ def _run(cases: list[Case], done: dict[tuple[str, str], _results.Row], options: 
                 done[row["method"], row["task"]] = row
                 _results.keep(options.results, list(done.values()))
                 ended += case.tokens
-                _say(
-                    f"  {row['score']:.3f} [{row['low']:.3f}, {row['high']:.3f}], {format_flops(row['flops'])}, {row['seconds']:.0f} s"
-                )
+                _say(f"  {_score(row)}, {format_flops(row['flops'])}, {row['seconds']:.0f} s")
     except TimeoutError:
         _say("the minutes are up; what was drawn is kept, and the same command goes on")
     finally:
@@ -110,10 +108,14 @@ def _to_go(began: float, ended: int, left: list[Case]) -> str:
     return f", about {seconds / 3600:.1f} h to go" if seconds > 3600 else f", about {seconds / 60:.0f} min to go"
 
 
+def _score(row: _results.Row) -> str:
+    return f"{row['score']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
 def _shown(row: _results.Row) -> dict[str, Any]:
     return {
         "method": row["method"], "task": row["task"], "n": row["questions"],
-        "score": f"{row['score']:.3f} [{row['low']:.3f}, {row['high']:.3f}]", "FLOPs": format_flops(row["flops"]),
+        "score": _score(row), "FLOPs": format_flops(row["flops"]),
         "calls": round(row["calls"], 1), "prefilled": round(row["prefilled"]), "reused": round(row["reused"]),
         "completion": round(row["completion"]), "unparsed": round(row["unparsed"] * row["questions"]),
         "failed": row["failed"], "s": row["seconds"],

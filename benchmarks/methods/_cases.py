@@ -23,7 +23,7 @@ _MORE = ("vote of 16", "tuned cascade")  # beside headline methods they are comp
 
 def every_case() -> list[Case]:
     """The headline methods task by task, then the others from the cheapest up."""
-    tasks = [t for t in dict.fromkeys(t for m in HEADLINE for t in m.tasks)]
+    tasks = dict.fromkeys(t for m in HEADLINE for t in m.tasks)
     first = [
         Case(replace(m, kind="headline", headline=True), t, HEADLINE_QUESTIONS)
         for t in tasks

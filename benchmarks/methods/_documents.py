@@ -41,9 +41,39 @@ def _found() -> Any:
 
 
 DOCUMENTS = (
-    Method("RetrieveThenRead", lambda g: fw.RetrieveThenRead(fw.ChainOfThought(g.of, demos=(), max_tokens=REASON), documents=_found(), k=4), _READING, "4 passages of 56, found by words; no context is given", 120),
-    Method("DRAG", lambda g: fw.MultiHop(Look, documents=_found(), k=4, rounds=0, demos=()), _READING, "4 passages, no examples", 20),
-    Method("MultiHop", lambda g: fw.MultiHop(Look, documents=_found(), k=3, rounds=3, demos=()), _READING, "3 passages, 3 rounds of the paper's 5, no examples", 120),
-    Method("ReAct", lambda g: fw.ReAct(Look, tools=(look_up,), rounds=4, max_tokens=96), _READING, "4 rounds; one tool, which knows names", 250),
-    Method("ReAct, calculator", lambda g: fw.ReAct(g.of, tools=(calculate,), rounds=5, max_tokens=96), ("gsm8k", "multiarith"), "5 rounds; one tool", 350),
-)  # fmt: skip
+    Method(
+        "RetrieveThenRead",
+        lambda g: fw.RetrieveThenRead(fw.ChainOfThought(g.of, demos=(), max_tokens=REASON), documents=_found(), k=4),
+        _READING,
+        "4 passages of 56, found by words; no context is given",
+        120,
+    ),
+    Method(
+        "DRAG",
+        lambda g: fw.MultiHop(Look, documents=_found(), k=4, rounds=0, demos=()),
+        _READING,
+        "4 passages, no examples",
+        20,
+    ),
+    Method(
+        "MultiHop",
+        lambda g: fw.MultiHop(Look, documents=_found(), k=3, rounds=3, demos=()),
+        _READING,
+        "3 passages, 3 rounds of the paper's 5, no examples",
+        120,
+    ),
+    Method(
+        "ReAct",
+        lambda g: fw.ReAct(Look, tools=(look_up,), rounds=4, max_tokens=96),
+        _READING,
+        "4 rounds; one tool, which knows names",
+        250,
+    ),
+    Method(
+        "ReAct, calculator",
+        lambda g: fw.ReAct(g.of, tools=(calculate,), rounds=5, max_tokens=96),
+        ("gsm8k", "multiarith"),
+        "5 rounds; one tool",
+        350,
+    ),
+)

@@ -15,18 +15,23 @@ import flopwise as fw
 
 from .._tasks import Rows
 
-_PEOPLE = (
-    "Ada Brandt", "Bela Corvin", "Cleo Duval", "Dario Esposito", "Edda Falk", "Farid Ghanem", "Greta Holm", "Hugo Ibarra",
-    "Ines Jansen", "Jonas Keller", "Kira Lindt", "Luca Moretti", "Mina Novak", "Nils Olsen", "Oona Pavlov", "Pia Quist",
-    "Rafa Soler", "Sena Toprak", "Timo Ulrich", "Vera Weiss", "Yara Zaki", "Aldo Bianchi", "Britt Carlsen", "Cyril Dumas",
-    "Delia Engel", "Emil Frost", "Fanny Grau", "Goran Hadzic", "Hanna Ilves", "Ivan Juric", "Jette Krogh", "Karim Lahlou",
-)  # fmt: skip
-_COMPANIES = (
-    "Arvolt", "Belmira", "Corvane", "Dexhall", "Elmora", "Fintrel", "Gorvik", "Halvane", "Istria Glass", "Jorvex",
-    "Kelmont", "Lunaris", "Morvane", "Nexford", "Orvalle", "Pellworth",
-)  # fmt: skip
-_TOWNS = ("Ashbrook", "Bramley", "Corwick", "Dunmore", "Elstead", "Farnham", "Grantley", "Hexworth")
-_MAKES = ("pumps", "lamps", "violins", "bicycles", "clocks", "ovens", "sails", "printers")
+
+def _names(listed: str) -> list[str]:
+    return listed.split(", ")
+
+
+_PEOPLE = _names(
+    "Ada Brandt, Bela Corvin, Cleo Duval, Dario Esposito, Edda Falk, Farid Ghanem, Greta Holm, Hugo Ibarra, Ines "
+    "Jansen, Jonas Keller, Kira Lindt, Luca Moretti, Mina Novak, Nils Olsen, Oona Pavlov, Pia Quist, Rafa Soler, "
+    "Sena Toprak, Timo Ulrich, Vera Weiss, Yara Zaki, Aldo Bianchi, Britt Carlsen, Cyril Dumas, Delia Engel, Emil "
+    "Frost, Fanny Grau, Goran Hadzic, Hanna Ilves, Ivan Juric, Jette Krogh, Karim Lahlou"
+)
+_COMPANIES = _names(
+    "Arvolt, Belmira, Corvane, Dexhall, Elmora, Fintrel, Gorvik, Halvane, Istria Glass, Jorvex, Kelmont, Lunaris, "
+    "Morvane, Nexford, Orvalle, Pellworth"
+)
+_TOWNS = _names("Ashbrook, Bramley, Corwick, Dunmore, Elstead, Farnham, Grantley, Hexworth")
+_MAKES = _names("pumps, lamps, violins, bicycles, clocks, ovens, sails, printers")
 _SHOWN = 8  # passages in a context
 
 
@@ -75,6 +80,7 @@ def passages() -> dict[str, str]:
 
 def _one_hop() -> list[tuple[str, Any, tuple[str, ...]]]:
     people, companies, towns = world()
+    asked: list[tuple[str, Any, tuple[str, ...]]]
     asked = [(f"Since which year does {p} work for {f['company']}?", f["joined"], (p,)) for p, f in people.items()]
     asked += [(f"For which company does {p} work?", f["company"], (p,)) for p, f in people.items()]
     asked += [(f"In which town is the head office of {c}?", f["town"], (c,)) for c, f in companies.items()]

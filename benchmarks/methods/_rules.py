@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 from pydantic import BaseModel
@@ -63,7 +63,7 @@ _ON_LISTS: Mapping[str, Callable[[list[int]], list[int]]] = {
     "every second": lambda x: x[::2],
     "halves swapped": lambda x: x[len(x) // 2 :] + x[: len(x) // 2],
     "with its length in front": lambda x: [len(x), *x],
-    "differences": lambda x: [b - a for a, b in zip(x, x[1:], strict=False)],
+    "differences": lambda x: [b - a for a, b in pairwise(x)],
 }
 _ON_WORDS: Mapping[str, Callable[[str], str]] = {
     "reversed": lambda x: x[::-1],

@@ -54,7 +54,8 @@ def run(
         "settings": case.method.settings, "notes": given.notes,
         "score": score.mean, "low": score.low, "high": score.high, **means,
         "failed": sum(isinstance(outcome.result, Failure) for _, outcome in found),
-        "bound": pipeline.plan.bound, "seconds": round(time.monotonic() - began, 1), "drawn_flops": bank.drawn() - spent,
+        "bound": pipeline.plan.bound, "drawn_flops": bank.drawn() - spent,
+        "seconds": round(time.monotonic() - began, 1),
         "engine": engine.model.name, "seed": 0, "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command, "commit": commit(), "machine": machine(), "versions": versions(), "each": each,
     }  # fmt: skip

@@ -21,29 +21,53 @@ def _steps(module: Any, **settings: Any) -> Any:
 
 
 SEARCHING = (
-    Method("TreeOfThought", _steps(fw.TreeOfThought, breadth=2, ways=2, style="sample"), _PAIR, "2 chains, 2 ways, 8 levels of 64 tokens", 900),
-    Method("StepBeam", _steps(fw.StepBeam, beams=4, ways=2), _PAIR, "4 beams of the paper's 8, 2 ways of 4, 8 steps of 40", 900),
+    Method(
+        "TreeOfThought",
+        _steps(fw.TreeOfThought, breadth=2, ways=2, style="sample"),
+        _PAIR,
+        "2 chains, 2 ways, 8 levels of 64 tokens",
+        900,
+    ),
+    Method(
+        "StepBeam",
+        _steps(fw.StepBeam, beams=4, ways=2),
+        _PAIR,
+        "4 beams of the paper's 8, 2 ways of 4, 8 steps of 40",
+        900,
+    ),
     Method("Particles", _steps(fw.Particles, particles=4), _PAIR, "4 particles, 8 steps of 40", 900),
-    Method("AStar", _steps(fw.AStar, width=1, ways=3, queue=8), _PAIR, "1 chain grown 3 ways in a round, 8 rounds", 800),
-    Method("Parallel", lambda g: fw.Parallel(g.of, demos=(), max_tokens=160, threads=2), _PAIR, "2 threads of 160 tokens", 500),
-)  # fmt: skip
+    Method(
+        "AStar", _steps(fw.AStar, width=1, ways=3, queue=8), _PAIR, "1 chain grown 3 ways in a round, 8 rounds", 800
+    ),
+    Method(
+        "Parallel",
+        lambda g: fw.Parallel(g.of, demos=(), max_tokens=160, threads=2),
+        _PAIR,
+        "2 threads of 160 tokens",
+        500,
+    ),
+)
 
 
 def _rungs(given: Given, cheap: str, threshold: float) -> Any:
     """Three drafts of a cheap technique where they agree, else a vote of eight chains of thought."""
-    techniques = {
-        "programs": lambda: fw.ProgramOfThought(given.of, demos=(), max_tokens=REASON, repairs=0),
-        "few-shot": lambda: fw.ChainOfThought(given.of, demos=given.demos, max_tokens=REASON),
-    }
+    first: fw.Module[Any] = (
+        fw.ProgramOfThought(given.of, demos=(), max_tokens=REASON, repairs=0)
+        if cheap == "programs"
+        else fw.ChainOfThought(given.of, demos=given.demos, max_tokens=REASON)
+    )
     return fw.cascade(
-        fw.sample(techniques[cheap](), n=3, temperature=DRAW), fw.sample(thought(given), n=8, temperature=DRAW),
-        threshold=threshold, field="answer",
-    )  # fmt: skip
+        fw.sample(first, n=3, temperature=DRAW),
+        fw.sample(thought(given), n=8, temperature=DRAW),
+        threshold=threshold,
+        field="answer",
+    )
 
 
 def _tuned(given: Given) -> Any:
     """The cascade of the best score on dev, of equal ones the cheapest; train and test have no say."""
-    rows, tried = given.rows[1][:_DEV], []
+    rows = given.rows[1][:_DEV]
+    tried: list[dict[str, Any]] = []
     for cheap, threshold in product(("programs", "few-shot"), _SURE):
         found = given.scored(_rungs(given, cheap, threshold), rows)
         flops = fmean(run.trace.flops for _, run in found)
@@ -61,7 +85,10 @@ def _routed(given: Given) -> Any:
 SPENDING = (
     Method("route", _routed, _PAIR, "Predict for easy ones, ChainOfThought for hard ones, threshold 0.5", 150),
     Method(
-        "tuned cascade", _tuned, EXACT,
-        f"3 drafts, then 8; the drafts and the threshold are those of the best score on {_DEV} questions of dev", 1400,
+        "tuned cascade",
+        _tuned,
+        EXACT,
+        f"3 drafts, then 8; the drafts and the threshold are those of the best score on {_DEV} questions of dev",
+        1400,
     ),
-)  # fmt: skip
+)
