@@ -28,7 +28,7 @@ class ChainOfThought(Module[S]):
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """A free Generate and a constrained one that goes on from it, parsed."""
         schema = self.signature
-        technique = f"Reason step by step in plain text, with no code. Then give {wanted(schema)}."
+        technique = f"Think step by step, then give {wanted(schema)}."
         writer = Writer(schema, _TEMPLATE, self.template)
         prompt = writer.prompt(b, inputs, self.worked, technique=technique, marker=marker(schema) + lead(schema))
         return reason_then_extract(b, prompt, schema, self.decoding(), inputs)

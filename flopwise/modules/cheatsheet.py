@@ -14,7 +14,7 @@ from .base import Module, S
 from .extract import lead, marker, reason_then_extract
 from .limits import check_whole
 from .open import Open
-from .predict import IN_WORDS, wanted
+from .predict import wanted
 from .retrieve import source_of
 from .template import Writer
 
@@ -123,7 +123,7 @@ class Cheatsheet(Module[S]):
         shown = {} if text else {"cheatsheet": self._found(b, inputs)}
         prompt = Writer(schema, _TEMPLATE, self.template).prompt(
             b, {**shown, **inputs}, self.worked,
-            technique=f"{IN_WORDS} Then give {wanted(schema)}.", marker=marker(schema) + lead(schema),
+            technique=f"Think step by step, then give {wanted(schema)}.", marker=marker(schema) + lead(schema),
             sheet=self.memory if text else "", found=not text, head=_HEAD,
         )  # fmt: skip
         return reason_then_extract(b, prompt, schema, self.decoding(), {**inputs, **shown})

@@ -13,7 +13,7 @@ from ..ir.prompt import Message, Prompt, Ref, Text
 from .base import S
 from .extract import reason_then_extract
 from .judging import Judge
-from .predict import IN_WORDS, wanted
+from .predict import wanted
 from .template import Writer
 
 CHECK = "Check the {asked} step by step. Say what is right and what is wrong."
@@ -52,7 +52,7 @@ class Critic(Judge[S]):
     def _revised(self, b: Builder, critique: Ref, kept: dict[str, Ref]) -> Ref:
         """A further turn that does the task anew, parsed."""
         schema = self.signature
-        again = Text(f"Now do the task anew and mend what was wrong. {IN_WORDS} Then give {wanted(schema)}.")
+        again = Text(f"Now do the task anew and mend what was wrong. Think step by step, then give {wanted(schema)}.")
         revision = Prompt((Message("user", (again,)),), (), continues=critique)
         extra = {**kept, "critique": critique.at("text")}
         return reason_then_extract(b, revision, schema, self.decoding(), extra)

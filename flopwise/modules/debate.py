@@ -14,7 +14,7 @@ from ..ir.request import Decoding
 from .base import Module, S
 from .extract import answer_tokens, lead, marker
 from .limits import check_whole
-from .predict import IN_WORDS, wanted
+from .predict import wanted
 from .template import Writer
 
 TEMPERATURE = 0.7  # where none is set: agents that are to differ must draw
@@ -79,7 +79,7 @@ class Debate(Module[S]):
 
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """First answers, a region of rounds that carries every agent's turns, and the vote."""
-        schema, context = self.signature, f"{IN_WORDS} Then give {wanted(self.signature)}."
+        schema, context = self.signature, f"Think step by step, then give {wanted(self.signature)}."
         writer, before = Writer(schema, _TEMPLATE, self.template), marker(schema) + lead(schema)
         prompt = writer.prompt(b, inputs, self.worked, technique=context, marker=before)
         turns = [self._turn(b, i, prompt) for i in range(1, self.agents + 1)]
@@ -120,7 +120,7 @@ class Debate(Module[S]):
         shown.append(
             Text(
                 "\n\nUse what they say as advice: where they are right and you were not, change your answer. "
-                f"{IN_WORDS} Then give {wanted(self.signature)}."
+                f"Think step by step again, then give {wanted(self.signature)}."
             )
         )
         return Prompt((Message("user", tuple(shown)),), (), continues=before[agent - 1][1])

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from .base import S
 from .narrowing import Narrowing
-from .predict import IN_WORDS
 
 
 @dataclass(frozen=True)
@@ -50,4 +49,4 @@ class EvidenceToGenerate(Narrowing[S]):
 
     def second(self, answer: str) -> str:
         """Answer by the quotes."""
-        return f"Use the evidence alone, and nothing that it does not say. {IN_WORDS} Then give {answer}."
+        return f"Use the evidence alone, and nothing that it does not say. Think step by step, then give {answer}."

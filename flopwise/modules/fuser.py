@@ -17,7 +17,7 @@ from .computed import compute
 from .extract import reason_then_extract
 from .judging import ListJudge
 from .listings import told
-from .predict import IN_WORDS, wanted
+from .predict import wanted
 from .ranker import STEPS_SHOWN
 from .template import Writer
 
@@ -74,7 +74,7 @@ class Fuser(ListJudge[S]):
         asked = self.asked(b, records)
         listing = compute(b, "candidates", told, records, b.const("fields", list(fields)), shows=fields)
         plain = output_form(schema) == "text"
-        technique = f"{'Give' if plain else f'{IN_WORDS} Then give'} {wanted(schema)}."
+        technique = f"{'Give' if plain else 'Think step by step, then give'} {wanted(schema)}."
         shown = {**asked, "candidates": listing}
         prompt = Writer(schema, _TEMPLATE, self.template).prompt(b, shown, (), technique=technique)
         if not plain:

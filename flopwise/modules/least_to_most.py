@@ -12,7 +12,7 @@ from .base import Module, S
 from .computed import computation, compute
 from .extract import reason_then_extract
 from .listing import asked, check_count, lines_of
-from .predict import IN_WORDS, wanted
+from .predict import wanted
 from .template import Writer
 
 QUESTION_TOKENS = 96
@@ -89,7 +89,7 @@ class LeastToMost(Module[S]):
         until = Ref("pending", ("none",))
         body = b.region("solve", self._step, schema)
         solved = b.loop("solve", "while", body, bind, self.most, Type("tuple"), required=0, until=until).at(0)
-        last = f"Now do the task itself with the help of these answers. {IN_WORDS} Then give {wanted(schema)}."
+        last = f"Now do the task itself with the help of these answers. Think step by step, then give {wanted(schema)}."
         prompt = Prompt((Message("user", (Text(last),)),), (), continues=solved)
         return reason_then_extract(b, prompt, schema, self.decoding(), {**inputs, "questions": listed.at("text")})
 

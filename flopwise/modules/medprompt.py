@@ -19,7 +19,7 @@ from .base import Module, S
 from .computed import compute
 from .extract import lead, marker, reason_then_extract
 from .open import Open, demos
-from .predict import IN_WORDS, wanted
+from .predict import wanted
 from .shuffling import ShuffledWriter, as_listed, label_of, reordered
 
 _TEMPLATE = (
@@ -148,5 +148,5 @@ class Medprompt(Module[S]):
 
 def _request(asked: str, labelled: bool) -> str:
     if not labelled:
-        return f"{IN_WORDS} Then give {asked}."
-    return f"{IN_WORDS} Call the choices by what they say, not by their labels. Then give {asked}."
+        return f"Think step by step, then give {asked}."
+    return f"Think step by step; call the choices by what they say, not by their labels. Then give {asked}."

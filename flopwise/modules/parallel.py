@@ -16,7 +16,7 @@ from .base import Module, S
 from .computed import compute
 from .extract import lead, marker, reason_then_extract
 from .parallel_parts import joined, planned, solved, unplanned
-from .predict import IN_WORDS, wanted
+from .predict import wanted
 from .step_regions import ITEM, each, inside, param, unless
 from .step_settings import check_count, check_scale
 from .template import Writer
@@ -114,7 +114,7 @@ class Parallel(Module[S]):
         results = compute(b, "results", joined, threads, cap=most)
         form = marker(schema) + lead(schema)
         whole = writer.prompt(b, inputs, self.worked, marker=form)
-        ask = _saying(whole, Slot(results), Text(f"{IN_WORDS} Then give {wanted(schema)}."))
+        ask = _saying(whole, Slot(results), Text(f"Think step by step, then give {wanted(schema)}."))
         return reason_then_extract(b, ask, schema, self.decoding(), {**inputs, "results": results})
 
     def _plan(self, b: Builder, task: Prompt) -> Ref:

@@ -12,9 +12,6 @@ from .base import Module, S
 from .extract import answer_tokens
 from .template import Writer
 
-# Models that were trained on code would else write a program and guess at what it prints.
-IN_WORDS = "Reason step by step in plain text, with no code."
-
 
 def wanted(schema: Schema) -> str:
     """The outputs in words, to stand after "give": by name, with their types and what they hold."""

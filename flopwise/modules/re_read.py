@@ -9,7 +9,7 @@ from ..ir.builder import Builder
 from ..ir.prompt import Ref
 from .base import Module, S
 from .extract import lead, marker, reason_then_extract
-from .predict import IN_WORDS, wanted
+from .predict import wanted
 from .template import Writer
 
 # The sentence between the two readings is the method itself, so it stands as in the paper.
@@ -52,7 +52,7 @@ class ReRead(Module[S]):
     def expand(self, b: Builder, inputs: dict[str, Ref]) -> Ref:
         """A free Generate after both readings and a constrained one that goes on from it, parsed."""
         schema = self.signature
-        technique = f"{IN_WORDS} Then give {wanted(schema)}."
+        technique = f"Think step by step, then give {wanted(schema)}."
         writer = Writer(schema, _TEMPLATE, self.template)
         prompt = writer.prompt(b, inputs, self.worked, technique=technique, marker=marker(schema) + lead(schema))
         return reason_then_extract(b, prompt, schema, self.decoding(), inputs)

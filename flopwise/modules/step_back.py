@@ -9,7 +9,7 @@ from ..ir.builder import Builder
 from ..ir.prompt import Message, Prompt, Ref, Text
 from .base import Module, S
 from .extract import reason_then_extract
-from .predict import IN_WORDS, wanted
+from .predict import wanted
 from .template import Writer
 
 QUESTION_TOKENS = 96
@@ -55,7 +55,7 @@ class StepBack(Module[S]):
         most = min(QUESTION_TOKENS, self.max_tokens)
         question = b.generate("stepback", ask, self.decoding(max_tokens=most))
         principles = b.generate("principles", _turn(_ANSWER, question), self.decoding())
-        now = f"Now do the task with the help of these principles. {IN_WORDS} Then give {wanted(schema)}."
+        now = f"Now do the task with the help of these principles. Think step by step, then give {wanted(schema)}."
         extra = {**inputs, "stepback": question.at("text"), "principles": principles.at("text")}
         return reason_then_extract(b, _turn(now, principles), schema, self.decoding(), extra)
 

@@ -18,13 +18,13 @@ from .base import Module, S
 from .chains import Chain, grown
 from .computed import compute
 from .extract import answer_tokens, lead, marker
-from .predict import IN_WORDS, wanted
+from .predict import wanted
 from .step_regions import ITEM, STATE, each, enter, inside, param, unless
 from .step_settings import ENDS, check_count, check_drawn, check_one_of
 from .template import Writer
 
 Advance = Callable[[dict[str, Any], list[Any], Any], dict[str, Any]]
-_LAYOUT = {"paragraph": "Leave a blank line after each step", "line": "Write each step on one line"}
+_LAYOUT = {"paragraph": "with a blank line after each step", "line": "each step on one line"}
 _TEMPLATE = "{% block assistant %}{{ demo.reasoning }}\n\n{{ marker }}{{ answer }}{% endblock %}"
 
 
@@ -83,7 +83,7 @@ class StepSearch(Module[S]):
         layout = f'{_LAYOUT[self.step]}. After the last step write "{marker(schema)}" and {wanted(schema)}.'
         writer = Writer(schema, _TEMPLATE, self.template)
         form = marker(schema) + lead(schema)
-        return writer.prompt(b, inputs, self.worked, technique=f"{IN_WORDS} {layout}", marker=form)
+        return writer.prompt(b, inputs, self.worked, technique=f"Think step by step, {layout}", marker=form)
 
     def search(
         self, b: Builder, task: Prompt, start: list[Chain], ways: int, advance: Advance, settings: dict[str, Any]
