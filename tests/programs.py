@@ -18,19 +18,19 @@ from flopwise.compiler.stages import complete, optimise
 from flopwise.ir.flops import Cost, FlatCost, ModelShape
 from flopwise.ir.plan import Plan
 from flopwise.modules.branches import choice, optional
-from flopwise.modules.chain_of_thought import ChainOfThought
 from flopwise.modules.control import loop, map_, op, when
-from flopwise.modules.critic import Critic
-from flopwise.modules.ensemble import Ensemble
+from flopwise.modules.judging.critic import Critic
+from flopwise.modules.judging.verifier import Verifier
 from flopwise.modules.open import instruction, integer, real
-from flopwise.modules.plan_and_solve import PlanAndSolve, PlanThenSolve
-from flopwise.modules.predict import Predict
 from flopwise.modules.program import Program, trace
-from flopwise.modules.program_of_thought import ProgramOfThought
-from flopwise.modules.reducers import best, vote
+from flopwise.modules.prompting.chain_of_thought import ChainOfThought
+from flopwise.modules.prompting.plan_and_solve import PlanAndSolve, PlanThenSolve
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.sampling import sample
+from flopwise.modules.selection.ensemble import Ensemble
+from flopwise.modules.selection.reducers import best, vote
 from flopwise.modules.signature import Input, Output, Signature
-from flopwise.modules.verifier import Verifier
+from flopwise.modules.tools.program_of_thought import ProgramOfThought
 
 SHAPE = ModelShape(layers=2, hidden=64, heads=4, kv_heads=2, head_dim=16, intermediate=128, vocab=300)
 UNIT = FlatCost(1.0)

@@ -12,9 +12,9 @@ from flopwise.ir.nodes import Node, Op, Type
 from flopwise.ir.prompt import Message, Prompt, Ref, Segment, Slot, Text
 from flopwise.ir.request import Decoding, Grammar
 from flopwise.ir.schemas import STRING, Field, Schema
-from flopwise.modules.chain_of_thought import ChainOfThought
-from flopwise.modules.critic import Critic
-from flopwise.modules.predict import Predict
+from flopwise.modules.judging.critic import Critic
+from flopwise.modules.prompting.chain_of_thought import ChainOfThought
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.signature import Input, Output, Signature, schema_of
 
 

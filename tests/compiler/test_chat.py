@@ -16,7 +16,7 @@ from flopwise.errors import EngineError, GraphError
 from flopwise.ir.plan import Carry, Fill, PromptPlan, Static
 from flopwise.ir.prompt import Message, Prompt, Ref, Segment, Slot, Text
 from flopwise.ir.request import TokenIds
-from flopwise.modules.predict import Predict
+from flopwise.modules.prompting.predict import Predict
 from tests.programs import Solve, ready
 
 SPECIAL = ("<|start|>", "<|end|>")
