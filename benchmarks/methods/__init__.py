@@ -19,10 +19,12 @@ import flopwise as fw
 from flopwise.backends.runtime.bank import SampleBank
 from flopwise.ir.flops import format_flops
 
-from .._report import Report
+from .._report import Report, Target
 from . import _results
 from ._cases import chosen
-from ._method import Case
+from ._choosing import VOTED_ON
+from ._method import Case, NoDemos
+from ._verdict import figures
 
 _ROOT = Path(__file__).parent.parent.parent
 RESULTS, PAGE = _ROOT / "benchmarks" / "results" / "methods.json", _ROOT / "docs" / "methods.md"
@@ -63,7 +65,10 @@ def measure(options: argparse.Namespace) -> Report:
         _run_cases(left, done, options)
     shown = [_shown(done[key]) for key in ((c.method.name, c.task) for c in cases) if key in done]
     undone = sum(not _is_done(case, done) for case in cases)
-    return Report({"cases": len(cases), "left": undone, "questions": sum(c.questions for c in cases)}, shown)
+    targets = [Target(f"stop_share_{task}", 0.45) for task in VOTED_ON]
+    targets += [Target(f"stop_within_{task}", 1, at_most=False) for task in VOTED_ON]
+    targets += [Target("cascade_wins", 2, at_most=False)]
+    return Report({"cases": len(cases), "left": undone, **figures(list(done.values()))}, shown, targets=targets)
 
 
 def _is_done(case: Case, done: dict[tuple[str, str], _results.Row]) -> bool:
@@ -85,7 +90,11 @@ def _run_cases(cases: list[Case], done: dict[tuple[str, str], _results.Row], opt
                 if within is not None and within <= 0:
                     return
                 _say(f"{case.name}: {i + 1} of {len(cases)}{_to_go(began, ended, cases[i:])}")
-                row = run(case, engine, bank, command, _say, within)
+                try:
+                    row = run(case, engine, bank, command, _say, within)
+                except (NoDemos, fw.GraphError) as error:  # of this model; the other cases do not mind
+                    _say(f"  left out: {error}")
+                    continue
                 done[row["method"], row["task"]] = row
                 _results.keep(options.results, list(done.values()))
                 ended += case.tokens

@@ -10,6 +10,7 @@ import flopwise as fw
 from ._method import DRAW, REASON, Given, Method, drawn, thought
 
 _PAIR = ("gsm8k", "date_understanding")
+VOTED_ON = ("gsm8k", "coin_flip")  # where votes that end early are compared with one of all drafts
 _CODE = ("gsm8k", "humaneval")
 
 
@@ -85,14 +86,14 @@ CHOOSING = (
     Method(
         "vote of 16",
         lambda g: drawn(thought(g), 16, lambda d: fw.vote(d, field="answer")),
-        ("gsm8k", "coin_flip"),
+        VOTED_ON,
         "16 drafts of the paper's 40",
         2800,
     ),
     Method(
         "early-stopping vote up to 15",
         lambda g: fw.adaptive_vote(thought(g), 15, stop="window", window=5, field="answer"),
-        ("gsm8k", "coin_flip"),
+        VOTED_ON,
         "windows of 5, 15 drafts of the paper's 40",
         1400,
     ),

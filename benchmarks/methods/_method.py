@@ -18,7 +18,9 @@ DRAW = 0.7  # temperature of drafts: one and the same, so that methods share wha
 DEMOS = 4
 _TRIED = 20  # train examples that demonstrations are looked for among
 
-Named = Callable[[float | None], "dict[str, Any]"]
+
+class NoDemos(RuntimeError):
+    """The model answers no train question right, so a case that needs worked examples cannot be."""
 
 
 @dataclass
@@ -52,12 +54,12 @@ class Given:
         """Worked examples: the first train questions that zero-shot chain of thought gets right, with its reasoning.
 
         Raises:
-            RuntimeError: It gets none right.
+            NoDemos: It gets none right.
         """
         found = self.scored(fw.ChainOfThought(self.of, demos=(), max_tokens=REASON), self.rows[0][:_TRIED])
         right = [dict(run.result.fields) for score, run in found if score == 1][:DEMOS]
         if not right:
-            raise RuntimeError(f"{self.task.name}: none of {_TRIED} train questions is answered right, so no demos")
+            raise NoDemos(f"{self.task.name}: none of {_TRIED} train questions is answered right, so no demos")
         return tuple(right)
 
     def scored(self, program: Any, rows: Rows) -> list[tuple[float, Any]]:

@@ -10,7 +10,7 @@ from flopwise.optimizers.stats import Interval
 
 from ._cases import every_case
 from ._tasks import KINDS
-from ._verdict import BASE, PLAIN, RULES, SAME, Verdict, difference, front, ratio, rival, verdict
+from ._verdict import BASE, PLAIN, RULES, SAME, Verdict, difference, front, named, ratio, rival, verdict
 
 Row = Mapping[str, Any]
 
@@ -71,7 +71,7 @@ def _kind(kind: str, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    base, plain = _named(rows, BASE), _named(rows, PLAIN)
+    base, plain = (named(rows, name, rows[0]["task"]) for name in (BASE, PLAIN))
     titles = (
         "method", "n", "score", f"to {BASE}", f"to {PLAIN}", "FLOPs", "calls", "prefilled", "reused", "written",
         "unparsed", "s",
@@ -118,7 +118,7 @@ def _stopping(rows: Sequence[Row]) -> Iterator[str]:
     """Votes that end early beside the vote of all drafts."""
     for row in rows:
         if row["method"] in ("adaptive vote up to 16", "early-stopping vote up to 15"):
-            whole = _named([r for r in rows if r["task"] == row["task"]], "vote of 16")
+            whole = named(rows, "vote of 16", row["task"])
             if whole is not None:
                 yield (
                     f"- {row['method']} on {row['task']}: {ratio(row, whole):.0%} of the FLOPs of the vote of 16, "
@@ -154,10 +154,6 @@ def _settings(rows: Sequence[Row]) -> Iterator[str]:
     )
     told = {row["method"]: row["settings"] for row in rows}
     yield _markdown(("method", "set otherwise"), [(name, text) for name, text in sorted(told.items()) if text])
-
-
-def _named(rows: Sequence[Row], method: str) -> Row | None:
-    return next((row for row in rows if row["method"] == method), None)
 
 
 def _against(row: Row, other: Row | None) -> str:

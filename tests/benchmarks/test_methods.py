@@ -21,7 +21,7 @@ from benchmarks.methods._humaneval import PassesTests, program_of
 from benchmarks.methods._method import Case, Given
 from benchmarks.methods._page import page
 from benchmarks.methods._tasks import KINDS, TASKS
-from benchmarks.methods._verdict import front, ratio, rival, verdict
+from benchmarks.methods._verdict import figures, front, ratio, rival, verdict
 from flopwise.ir.record import Values
 from flopwise.optimizers.data import Example
 
@@ -164,6 +164,14 @@ def test_it_stops_when_the_minutes_are_up(small: Any, capsys: pytest.CaptureFixt
     assert "goes on" in capsys.readouterr().out and not small().results.exists()
 
 
+def test_a_case_that_cannot_be_leaves_the_others(small: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fw, "engine", lambda spec: scripted("9"))  # no train question is answered right
+        report = methods.measure(small("few-shot*/gsm8k", "ReRead/gsm8k"))
+    assert report.figures["left"] == 1 and [r["method"] for r in _results.read(small().results)] == ["ReRead"]
+    assert "left out: gsm8k: none of 20 train questions" in capsys.readouterr().out
+
+
 def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "methods.json"
     _results.keep(path, [{"method": "one"}])
@@ -266,6 +274,15 @@ def test_the_front_and_the_rival() -> None:
     worse = row("c", [1] * 9 + [0] * 11, 200.0)
     assert [r["method"] for r in front([dear, worse, COT, cheap])] == ["a", "ChainOfThought", "b"]
     assert rival(dear, [dear, worse, COT, cheap]) is COT and rival(cheap, [dear, cheap]) is None
+
+
+def test_figures_say_what_stopping_saves_and_whether_a_cascade_wins() -> None:
+    rows = [COT, row("vote of 16", [1] * 20, 900.0), row("adaptive vote up to 16", [1] * 19 + [0], 300.0)]
+    assert figures(rows) == {"stop_share_gsm8k": pytest.approx(1 / 3), "stop_within_gsm8k": 0.0}
+    rows[1].update(low=0.8, high=1.0)
+    assert figures(rows)["stop_within_gsm8k"] == 1.0
+    assert figures([COT, row("tuned cascade", [1] * 11 + [0] * 9, 100.0)])["cascade_wins"] == 1
+    assert figures([COT, row("tuned cascade", [1] * 10 + [0] * 10, 100.0)])["cascade_wins"] == 0
 
 
 def test_the_page_says_what_the_rows_say() -> None:
