@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,12 +33,16 @@ class Given:
         engine: For what is made of train examples before the first question.
         bank: Where that is kept.
         notes: What making it found, such as a tuned threshold; the maker writes it, the results keep it.
+        until: When it has to have ended, on the monotonic clock.
+        say: Told how far it is.
     """
 
     task: Task
     engine: Any
     bank: SampleBank
     notes: dict[str, Any] = field(default_factory=dict)
+    until: float | None = None
+    say: Callable[[str], None] | None = None
 
     @property
     def of(self) -> type[fw.Signature]:
@@ -63,9 +68,21 @@ class Given:
         return tuple(right)
 
     def scored(self, program: Any, rows: Rows) -> list[tuple[float, Any]]:
-        """Score and run of each row."""
-        pipeline = fw.lower(program, engine=self.engine, data=[row for part in self.rows for row in part])
-        return scored(pipeline, self.task, rows, self.bank)
+        """Score and run of each row; raises as `answered` does."""
+        return self.answered(self.lowered(program), rows)
+
+    def lowered(self, program: Any) -> Any:
+        """A program's pipeline, which takes any row of the task."""
+        return fw.lower(program, engine=self.engine, data=[row for part in self.rows for row in part])
+
+    def answered(self, pipeline: Any, rows: Rows) -> list[tuple[float, Any]]:
+        """Score and run of each row.
+
+        Raises:
+            TimeoutError: There was no time left for all of them; what was drawn is in the bank.
+        """
+        within = None if self.until is None else max(0.0, self.until - time.monotonic())
+        return scored(pipeline, self.task, rows, self.bank, self.say, within)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from statistics import fmean
 from typing import Any
 
-import flopwise as fw
 from flopwise.backends.runtime.bank import SampleBank
 from flopwise.ir.graph import Graph
 from flopwise.ir.nodes import Op
@@ -16,7 +15,6 @@ from flopwise.ir.record import Failure
 from flopwise.optimizers.stats import interval
 
 from .._report import commit, machine, versions
-from .._scoring import scored
 from ._method import Case, Given
 from ._results import EACH, Row
 from ._tasks import TASKS
@@ -39,13 +37,12 @@ def run(
         TimeoutError: It took longer; what was drawn is in the bank.
     """
     began, spent = time.monotonic(), bank.drawn()
-    given = Given(TASKS[case.task], engine, bank)
+    until = None if within is None else began + within
+    given = Given(TASKS[case.task], engine, bank, until=until, say=say)
     program = case.method.make(given)
-    train, dev, test = given.rows
-    pipeline = fw.lower(program, engine=engine, data=train + dev + test)
+    pipeline = given.lowered(program)
     parses = frozenset(_parses(pipeline.plan.graph))
-    left = None if within is None else max(1.0, within - (time.monotonic() - began))
-    found = scored(pipeline, given.task, test[: case.questions], bank, say, left)
+    found = given.answered(pipeline, given.rows[2][: case.questions])
     each = [_figures(score, outcome, parses) for score, outcome in found]
     score = interval([row[0] for row in each])
     means = {name: fmean(row[i] for row in each) for i, name in enumerate(EACH) if name != "score"}

@@ -58,7 +58,7 @@ def given_for(name: str) -> Given:
 @pytest.mark.parametrize("case", every_case(), ids=lambda case: case.name)
 def test_every_case_lowers(case: Case) -> None:
     given = given_for(case.task)
-    pipeline = fw.lower(case.method.make(given), engine=given.engine, data=[row for part in given.rows for row in part])
+    pipeline = given.lowered(case.method.make(given))
     assert 0 < pipeline.plan.least <= pipeline.plan.bound
     assert case.task in KINDS
 
@@ -162,6 +162,13 @@ def test_it_stops_when_the_minutes_are_up(small: Any, capsys: pytest.CaptureFixt
         patch.setattr(_run, "run", late)
         methods.measure(small("Predict/gsm8k"))
     assert "goes on" in capsys.readouterr().out and not small().results.exists()
+
+
+def test_answering_ends_with_its_time() -> None:
+    given = given_for("gsm8k")
+    given.until = 0.0  # long past
+    with pytest.raises(TimeoutError):
+        given.scored(fw.Predict(given.of, demos=()), given.rows[2])
 
 
 def test_a_case_that_cannot_be_leaves_the_others(small: Any, capsys: pytest.CaptureFixture[str]) -> None:
