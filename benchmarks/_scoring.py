@@ -21,8 +21,9 @@ Scored = tuple[float, Any]
 
 
 def scored(
-    pipeline: Any, task: Task, rows: Rows, bank: SampleBank | None = None, say: Callable[[str], None] | None = None
-) -> list[Scored]:
+    pipeline: Any, task: Task, rows: Rows, bank: SampleBank | None = None, say: Callable[[str], None] | None = None,
+    within: float | None = None,
+) -> list[Scored]:  # fmt: skip
     """The score of each row, 0 where it failed, and its run.
 
     Args:
@@ -31,10 +32,14 @@ def scored(
         rows: What to answer.
         bank: Where samples are kept; None keeps to the pipeline's own.
         say: Told how far it is.
+        within: Seconds that all of it may take.
+
+    Raises:
+        TimeoutError: It took longer; what was drawn is in the bank.
     """
     used = pipeline if bank is None else pipeline.with_bank(bank)
     try:
-        return asyncio.run(_all(used, task, rows, say))
+        return asyncio.run(asyncio.wait_for(_all(used, task, rows, say), within))
     finally:
         used.close()
 

@@ -68,9 +68,30 @@ class Coin(fw.Signature):
     answer: Literal["yes", "no"] = fw.Output()
 
 
+class Dates(fw.Signature):
+    """Choose the option that is the date asked for."""
+
+    question: str = fw.Input()
+    answer: Literal["A", "B", "C", "D", "E", "F"] = fw.Output(desc="the letter of the right option")
+
+
+class Lies(fw.Signature):
+    """Find out whether the person in question tells the truth."""
+
+    question: str = fw.Input()
+    answer: Literal["yes", "no"] = fw.Output()
+
+
+def _letter(option: str) -> str:
+    """`(B)` as `B`."""
+    return option.strip("()")
+
+
 def _one_file(name: str, read: Callable[[str], Any]) -> tuple[Rows, Rows, Rows]:
     """A set that comes as one file: 50 train, 100 dev, and up to 300 of the rest to test, less what dev has already."""
-    rows = [{"question": row["question"], "answer": read(row["answer"])} for row in rows_of(name)]
+    rows = [
+        {"question": row["question"].removeprefix("Question: "), "answer": read(row["answer"])} for row in rows_of(name)
+    ]
     random.Random(0).shuffle(rows)
     train, dev, test = rows[:50], rows[50:150], rows[150:450]
     test = _without(test, dev)
@@ -109,4 +130,6 @@ TASKS: Sequence[Task] = (
     _task("multiarith", Maths, partial(_one_file, "multiarith", int)),
     _task("object_counting", Count, partial(_one_file, "bbh_object_counting", int)),
     _task("coin_flip", Coin, partial(_one_file, "coin_flip", str)),
+    _task("date_understanding", Dates, partial(_one_file, "bbh_date_understanding", _letter)),
+    _task("web_of_lies", Lies, partial(_one_file, "bbh_web_of_lies", str.lower)),
 )
