@@ -16,7 +16,7 @@ from ...ir.plan import Plan
 from ...ir.prompt import Ref
 from ...ir.record import Failure, Generation, Trace, Values
 from ...ir.request import GenerateRequest, ScoreRequest
-from .query import InputReader, Query
+from .query import InputReader, Query, Watch
 from .scheduler import Scheduler
 from .steps import Step, Steps, steps_of
 from .values import dig, executed
@@ -106,12 +106,15 @@ class Executable:
         self._steps = steps_of(plan, plan.graph)
         self._inputs = InputReader(plan.graph.schema.inputs)
 
-    async def run(self, inputs: Mapping[str, Any], keep: frozenset[str] = frozenset()) -> Run:
+    async def run(
+        self, inputs: Mapping[str, Any], keep: frozenset[str] = frozenset(), watch: Watch | None = None
+    ) -> Run:
         """Run one query.
 
         Args:
             inputs: The program's inputs by name.
             keep: Full names of nodes whose values the trace shall keep.
+            watch: Called with each entry of the trace as it is made.
 
         Raises:
             InputError: The inputs are not what the program takes, or too long.
@@ -120,7 +123,7 @@ class Executable:
         """
         values = self._inputs.read(inputs)
         engine = self.scheduler.engine
-        query = Query(self.plan, engine.model.cost, engine.tokenizer, keep)
+        query = Query(self.plan, engine.model.cost, engine.tokenizer, keep, watch)
         result = await self.output(_Frame(query, self._steps, values), self._steps)
         if not isinstance(result, (Values, Failure)):
             result = Values({self.plan.graph.schema.outputs[0].name: result})

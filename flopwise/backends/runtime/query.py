@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...errors import InputError
 from ...ir.flops import Cost
 from ...ir.plan import Carry, Fill, Plan, PromptPlan, Static
 from ...ir.prompt import Ref
-from ...ir.record import Asked, Failure, Generation, Trace
+from ...ir.record import Asked, Failure, Generation, Retrieved, Trace
 from ...ir.request import TokenIds
 from ...ir.schemas import STRING, Field
 from ...ir.target import Tokenizer
 from ...ir.types import read, render_value
 from .fuel import Fuel
+
+Watch = Callable[[Asked | Retrieved], None]  # told of each request of a query, and of what was found, once it has ended
 
 
 class Query:
@@ -24,13 +26,16 @@ class Query:
     so is what this query has sent before, in whole blocks.
     """
 
-    __slots__ = ("_sent", "cost", "fuel", "keep", "plan", "tokenizer", "trace")
+    __slots__ = ("_sent", "cost", "fuel", "keep", "plan", "tokenizer", "trace", "watch")
 
-    def __init__(self, plan: Plan, cost: Cost | None, tokenizer: Tokenizer, keep: frozenset[str]) -> None:
+    def __init__(
+        self, plan: Plan, cost: Cost | None, tokenizer: Tokenizer, keep: frozenset[str], watch: Watch | None = None
+    ) -> None:
         self.plan = plan
         self.cost = cost
         self.tokenizer = tokenizer
         self.keep = keep
+        self.watch = watch
         self.fuel = Fuel(plan.cap, plan.least)
         self.trace = Trace(bound=plan.bound, decode=tokenizer.decode_all)
         self._sent: set[TokenIds] = set()
@@ -105,10 +110,19 @@ class Query:
     ) -> float:
         """Charge a request that has ended to the query, note it in the trace, and return its FLOPs."""
         flops = self.cost.request(len(ids), cached, completions) if self.cost is not None else 0.0
-        trace = self.trace
-        trace.requests.append(Asked(node, ids, outputs, cached, sum(completions), flops))
-        trace.flops += flops
+        self.enter(Asked(node, ids, outputs, cached, sum(completions), flops))
         return flops
+
+    def enter(self, entry: Asked | Retrieved) -> None:
+        """Note what has ended in the trace, its FLOPs with it, and tell who watches."""
+        trace = self.trace
+        trace.flops += entry.flops
+        if isinstance(entry, Asked):
+            trace.requests.append(entry)
+        else:
+            trace.retrieved.append(entry)
+        if self.watch is not None:
+            self.watch(entry)
 
 
 class InputReader:

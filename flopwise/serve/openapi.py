@@ -1,0 +1,113 @@
+"""The OpenAPI document: the typed endpoint by the signature's own types, examples from demonstrations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from ..ir.schemas import Field
+from .inputs import Reader
+from .openapi_parts import CHAT, EVENTS, JSON, QUERY, SCHEMAS, at_schema, fields_of, problem_responses, ref
+from .points import AnyPipeline
+from .problems import Refused
+
+_MOST_EXAMPLES = 3
+
+
+def operations(pipeline: AnyPipeline, reader: Reader) -> dict[str, dict[str, Any]]:
+    """What the document says of each route, by the handler's name."""
+    examples = _examples(pipeline, reader)
+    run = _asking("Body", "Answer", QUERY, "Answer one query; with `stream`, as events `step`, `result` and `error`")
+    if examples:
+        shown = {f"demonstration {n}": {"value": {"inputs": inputs}} for n, inputs in enumerate(examples, 1)}
+        run["requestBody"]["content"][JSON]["examples"] = shown
+    chat = _asking("ChatRequest", "ChatCompletion", CHAT, "OpenAI's chat completions: the last message is the query")
+    name = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+    return {
+        "run": run,
+        "chat": chat,
+        "models": _telling("The pipeline and the points of its front, as OpenAI's models"),
+        "model": {**_telling("One of them", "model_not_found"), "parameters": [name]},
+        "pipeline": _telling("What is served: signature, model, FLOPs and front"),
+        "openapi": _telling("This document"),
+        "live": _open("Whether the process answers"),
+        "ready": _open("Whether it takes queries", ready=True),
+        "health": _open("Whether it takes queries", ready=True),
+        "metrics": {"summary": "Metrics as Prometheus reads them", "responses": problem_responses(())},
+    }
+
+
+def document(app: FastAPI, pipeline: AnyPipeline, objectives: Sequence[str], guarded: bool) -> dict[str, Any]:
+    """The whole document.
+
+    Args:
+        app: Its routes.
+        pipeline: Whose signature says what goes in and out.
+        objectives: Names of the search's objectives.
+        guarded: Whether a bearer token is needed.
+    """
+    schema = pipeline.plan.graph.schema
+    made = get_openapi(title=app.title, version=app.version, description=schema.instruction, routes=app.routes)
+    body = {"inputs": ref("Inputs"), "at": {"anyOf": [ref("At"), {"type": "null"}]}, "stream": {"type": "boolean"}}
+    schemas = {
+        "Body": fields_of(body, optional=["at", "stream"]),
+        "Inputs": _record(schema.inputs),
+        "Outputs": _record(schema.outputs),
+        "At": at_schema(objectives),
+        **SCHEMAS,
+    }
+    made["components"] = {"schemas": schemas}
+    if guarded:
+        made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        made["security"] = [{"token": []}]
+    return made
+
+
+def _asking(body: str, answer: str, codes: Sequence[str], summary: str) -> dict[str, Any]:
+    content = {JSON: {"schema": ref(answer)}, EVENTS: {"schema": {"type": "string"}}}
+    return {
+        "summary": summary,
+        "requestBody": {"required": True, "content": {JSON: {"schema": ref(body)}}},
+        "responses": {"200": {"description": "The answer", "content": content}, **problem_responses(codes)},
+    }
+
+
+def _telling(summary: str, *codes: str) -> dict[str, Any]:
+    content = {JSON: {"schema": {"type": "object"}}}
+    return {"summary": summary, "responses": {"200": {"content": content}, **problem_responses(codes)}}
+
+
+def _open(summary: str, ready: bool = False) -> dict[str, Any]:
+    """A route that needs no token."""
+    told = {"content": {JSON: {"schema": fields_of({"status": {"type": "string"}})}}}
+    responses: dict[str, Any] = {"200": told, **problem_responses(())}
+    del responses["401"]
+    if ready:
+        responses["503"] = {"description": "It does not, as `status` says", **told}
+    return {"summary": summary, "security": [], "responses": responses}
+
+
+def _record(fields: Sequence[Field]) -> dict[str, Any]:
+    described = {f.name: {**f.type, **({"description": f.desc} if f.desc else {})} for f in fields}
+    for field in fields:
+        if field.optional:
+            described[field.name] = {"anyOf": [described[field.name], {"type": "null"}]}
+    return fields_of(described, optional=[f.name for f in fields if f.optional])
+
+
+def _examples(pipeline: AnyPipeline, reader: Reader) -> list[dict[str, Any]]:
+    """Inputs of the pipeline out of the demonstrations in its prompts."""
+    names = [f.name for f in pipeline.plan.graph.schema.inputs]
+    found: list[dict[str, Any]] = []
+    for demo in pipeline.facts.get("demos", ()):
+        inputs = {name: demo["fields"][name] for name in names if name in demo.get("fields", {})}
+        try:
+            reader.inputs(inputs, "")
+        except Refused:  # of a module that takes something else than the pipeline does
+            continue
+        if inputs and inputs not in found:
+            found.append(inputs)
+    return found[:_MOST_EXAMPLES]
