@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import os
 import signal
 import sys
@@ -81,20 +80,20 @@ def run(args: Namespace) -> int:
 
 
 def _serve(pipeline: Pipeline[..., Any], settings: ServeSettings, at: Any, args: Namespace) -> int:
+    from ..serve.access_log import set_up_logs
     from ..serve.app import Application
-    from ..serve.server import serve
+    from ..serve.server import server_of
 
-    _set_up_logs(args.quiet)
+    set_up_logs(args.quiet)
     host = f"[{args.host}]" if ":" in args.host else args.host
     url = f"http://{host}:{at.getsockname()[1]}"
 
-    def started() -> None:
-        door = f"{len(settings.tokens)} bearer tokens" if settings.tokens else "no token needed"
+    with closing(Application(pipeline, settings)) as application:
+        door = f"bearer tokens: {len(settings.tokens)}" if settings.tokens else "no token needed"
         say(f"flopwise: {settings.name} on {pipeline.engine.model.name}, {door}; Ctrl-C stops it")
         print(url, flush=True)
-
-    with closing(Application(pipeline, settings)) as application:
-        server = serve(application, at, started)
+        server = server_of(application)
+        server.run(sockets=[at])
     if server.cut_off:
         say(f"flopwise: {server.cut_off} queries were cut off; give them longer with --drain")
         return 1
@@ -149,18 +148,3 @@ def _settings(args: Namespace, tokens: tuple[str, ...], engine: Engine) -> Serve
         most = QUERIES_PER_SEQUENCE * max(engine.capabilities.in_flight, 1)
     name = args.name or Path(args.artifact).resolve().stem
     return ServeSettings(name, tokens, args.max_body, most, args.timeout, args.drain)
-
-
-def _set_up_logs(quiet: bool) -> None:
-    """Lines on standard error: one JSON object a request, and what goes wrong."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    for name, level in (
-        ("flopwise.serve.access", logging.WARNING if quiet else logging.INFO),
-        ("flopwise.serve", logging.WARNING),
-        ("uvicorn.error", logging.WARNING),
-    ):
-        logger = logging.getLogger(name)
-        logger.setLevel(level)
-        logger.addHandler(handler)
-        logger.propagate = False

@@ -14,10 +14,10 @@ from ..backends.runtime.meter import Meter
 from ..backends.runtime.scheduler import Scheduler
 from ..compiler.versions import VERSION
 from .chat import ChatEndpoint
-from .endpoint import noted_of
 from .gate import Gate
 from .inputs import Reader
 from .metrics import Metrics
+from .noted import noted_of
 from .openapi import document, operations
 from .points import AnyPipeline, Points
 from .problems import Refused

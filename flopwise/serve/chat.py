@@ -12,9 +12,10 @@ from starlette.responses import Response
 from ..ir.types import json_text, jsonable, render_value
 from .bodies import read_body
 from .chat_request import ChatRequest, point_in, read_chat
-from .endpoint import Endpoint, Entries, json_response, noted_of
+from .endpoint import Endpoint, Entries, json_response
 from .events import SIGN_OF_LIFE, Events, event
 from .inputs import Reader
+from .noted import noted_of
 from .points import Points
 from .problems import Refused
 from .queries import Answer, Queries

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from ..ir.record import Asked, Retrieved
 from .client_watch import ClientWatch
-from .gate import Noted
 from .inputs import Reader
+from .noted import noted_of
 from .points import AnyPipeline, Points, number_of
 from .queries import Answer, Queries
 from .tally import Tally
@@ -55,12 +55,6 @@ class Endpoint:
         noted = noted_of(request)
         noted.point, noted.tally = number_of(pipeline), Tally()
         return pipeline, noted.tally
-
-
-def noted_of(request: Request) -> Noted:
-    """What the log will say of a request."""
-    noted: Noted = request.scope["flopwise"]
-    return noted
 
 
 def json_response(data: Any, status: int = 200) -> Response:

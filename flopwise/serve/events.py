@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from .client_watch import ClientWatch
+from .noted import Noted, noted_of
 from .problems import Refused
 
 HEADERS = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}  # proxies must not hold it
@@ -29,14 +30,16 @@ class Events(Response):
     Args:
         first: The first event.
         events: The others. What is wrong from here on is an event, too.
+        noted: Of its request.
         error: The name of that one; "" for none.
     """
 
-    def __init__(self, first: bytes, events: AsyncGenerator[bytes], error: str) -> None:
+    def __init__(self, first: bytes, events: AsyncGenerator[bytes], noted: Noted, error: str) -> None:
         super().__init__(headers=HEADERS)
         del self.headers["content-length"]  # nobody knows it yet
         self._first = first
         self._events = events
+        self._noted = noted
         self._error = error
 
     @classmethod
@@ -48,7 +51,7 @@ class Events(Response):
             ClientGone: The client closed its connection.
         """
         with ClientWatch(request.receive):
-            return cls(await anext(events), events, error)
+            return cls(await anext(events), events, noted_of(request), error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send them all."""
@@ -60,7 +63,7 @@ class Events(Response):
                     async for made in self._events:
                         await _put(send, made)
                 except Refused as refused:
-                    scope["flopwise"].code = refused.code
+                    self._noted.code = refused.code
                     await _put(send, event(refused.body(), self._error))
                 await send({"type": "http.response.body", "body": b""})
         finally:

@@ -57,6 +57,7 @@ class Metrics:
         registry.register(_OfEngine(scheduler))
         self._ends: dict[tuple[str, int], Any] = {}
         self._waits: dict[str, Any] = {}
+        self._queries_ended: dict[tuple[str, int | None], Any] = {}
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request that has ended; both labels are of few values."""
@@ -69,7 +70,10 @@ class Metrics:
 
     def query(self, end: str, point: int | None, tally: Tally) -> None:
         """Count a query that has ended, if only by being refused."""
-        self._queries.labels(end, "" if point is None else str(point)).inc()
+        ended = self._queries_ended.get((end, point))
+        if ended is None:
+            ended = self._queries_ended[end, point] = self._queries.labels(end, "" if point is None else str(point))
+        ended.inc()
         for kind, count in (("prompt", tally.prompt), ("cached", tally.cached), ("completion", tally.completion)):
             self._tokens[kind].inc(count)
         self._flops.inc(tally.flops)

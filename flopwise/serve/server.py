@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 import uvicorn
 
@@ -14,6 +12,7 @@ from ..errors import InputError
 from .app import Application
 
 _IDLE_S = 75  # a kept-alive connection may be idle so long: longer than load balancers keep one
+_BACKLOG = 2048  # connections that wait to be taken
 _LAST_BYTES_S = 5  # given to connections once every query has ended
 
 
@@ -66,6 +65,7 @@ def listen(host: str, port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
+        made.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
         made.close()
         raise InputError(
@@ -74,23 +74,10 @@ def listen(host: str, port: int) -> socket.socket:
     return made
 
 
-def serve(application: Application, at: socket.socket, started: Callable[[], Any] = lambda: None) -> Server:
-    """Run until SIGTERM or Ctrl-C, and drain.
-
-    Args:
-        application: What answers.
-        at: A bound socket; it is closed at the end.
-        started: Called just before connections are taken.
-
-    Returns:
-        The server, which knows what stopped it and whether queries were cut off.
-    """
+def server_of(application: Application) -> Server:
+    """A server for an application; its `run(sockets=[...])` ends once it has drained."""
     config = uvicorn.Config(
         application, lifespan="off", log_config=None, access_log=False, server_header=False, ws="none",
         timeout_keep_alive=_IDLE_S, timeout_graceful_shutdown=_LAST_BYTES_S, proxy_headers=False,
     )  # fmt: skip
-    server = Server(config, application)
-    at.listen(config.backlog)
-    started()
-    server.run(sockets=[at])
-    return server
+    return Server(config, application)

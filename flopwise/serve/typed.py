@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from ..ir.record import Asked
 from .bodies import read_body
-from .endpoint import Endpoint, Entries, json_response, noted_of
+from .endpoint import Endpoint, Entries, json_response
 from .events import SIGN_OF_LIFE, Events, event
+from .noted import noted_of
 from .queries import Answer
 
 
