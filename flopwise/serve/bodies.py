@@ -10,6 +10,8 @@ from .client_watch import ClientGone
 from .problems import Refused
 from .settings import ServeSettings
 
+_PATIENCE = 16  # times the most that is taken: what is larger is refused without being read
+
 
 async def read_body(request: Request, settings: ServeSettings) -> bytes:
     """The body's bytes.
@@ -25,7 +27,7 @@ async def read_body(request: Request, settings: ServeSettings) -> bytes:
     if kind != "application/json" and not kind.endswith("+json"):
         raise Refused("unsupported_media_type", f"the body is declared to be {kind[:80] or 'nothing'!r}, not JSON")
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared[:20]) > settings.max_body:
+    if declared.isdigit() and int(declared[:20]) > _PATIENCE * settings.max_body:
         raise _too_large(settings)
     try:
         async with asyncio.timeout(settings.timeout):
@@ -37,12 +39,19 @@ async def read_body(request: Request, settings: ServeSettings) -> bytes:
 
 
 async def _chunks(request: Request, settings: ServeSettings) -> bytes:
+    """The body; one that is too large is read to its end, if that is near, but not kept.
+
+    A client that still sends would find its connection broken, and never see why.
+    """
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > settings.max_body:
-            raise _too_large(settings)
-        chunks.append(chunk)
+        if size <= settings.max_body:
+            chunks.append(chunk)
+        elif size > _PATIENCE * settings.max_body:
+            break
+    if size > settings.max_body:
+        raise _too_large(settings)
     return b"".join(chunks)
 
 

@@ -1,0 +1,74 @@
+"""The OpenAPI document says what is so: read by eye, and by schemathesis, which makes requests of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flopwise as fw
+from tests.serve.serving import Running, adder, running
+
+
+class Trip(fw.Signature):
+    """Plan the trip."""
+
+    to: str = fw.Input(desc="where it goes")
+    days: int = fw.Input(ge=1, le=30)
+    stops: list[str] | None = fw.Input(None)
+    plan: str = fw.Output(desc="in a sentence")
+    cost: float = fw.Output()
+
+
+@pytest.fixture(scope="module")
+def trips() -> Any:
+    with running(adder('{"plan": "go", "cost": 2.5}', Trip), max_body=20_000) as server:
+        yield server
+
+
+def test_the_document_has_the_signatures_types(trips: Running) -> None:
+    made = trips.ask("GET", "/openapi.json").json
+    parts = made["components"]["schemas"]
+    assert parts["Inputs"]["required"] == ["to", "days"]
+    assert parts["Inputs"]["properties"]["days"] == {"type": "integer", "minimum": 1, "maximum": 30}
+    assert parts["Inputs"]["properties"]["to"] == {"type": "string", "description": "where it goes"}
+    assert parts["Outputs"]["required"] == ["plan", "cost"] and made["info"]["description"] == "Plan the trip."
+    assert "security" not in made
+    assert set(made["paths"]) == {
+        "/v1/run", "/v1/chat/completions", "/v1/models", "/v1/models/{model}", "/v1/pipeline", "/openapi.json",
+        "/health/live", "/health/ready", "/health", "/metrics",
+    }  # fmt: skip
+
+
+def test_examples_are_demonstrations_that_the_pipeline_takes(front: Running, found: Any) -> None:
+    demos = [d["fields"] for d in found.facts["demos"]]
+    content = front.ask("GET", "/openapi.json").json["paths"]["/v1/run"]["post"]["requestBody"]["content"]
+    shown = content["application/json"].get("examples", {})
+    assert len(shown) == min(len(demos), 3)
+    for example in shown.values():
+        assert front.ask("POST", "/v1/run", example["value"]).status == 200
+
+
+def test_requests_made_of_the_document_find_no_fault(trips: Running, tmp_path: Path) -> None:
+    # Types are coerced, as `"3"` for 3, so that not all that breaks the schema is refused is no fault.
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    words = [
+        "run",
+        f"{trips.url}/openapi.json",
+        "--checks",
+        checks,
+        "--max-examples",
+        "15",
+        "--seed",
+        "7",
+        "--no-color",
+    ]
+    command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert "10 selected / 10 total" in done.stdout, done.stdout
+    failed = [name for name in trips.metrics() if 'status="5' in name]
+    assert not failed and trips.metrics()['flopwise_queries_total{end="ok",point=""}'] > 10
