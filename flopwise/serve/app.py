@@ -87,7 +87,8 @@ class Application:
             )  # fmt: skip
         for error in (Refused, HTTPException, Exception):
             app.add_exception_handler(error, _refusal)
-        status.document = document(app, pipeline, objectives, bool(settings.tokens))
+        models = self._points.models(settings.name)
+        status.document = document(app, pipeline, objectives, models, bool(settings.tokens))
         return app
 
 

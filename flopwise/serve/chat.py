@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ..ir.types import json_text, jsonable, render_value
 from .bodies import read_body
-from .chat_request import ChatRequest, point_in, read_chat
+from .chat_request import ChatRequest, read_chat
 from .endpoint import Endpoint, Entries, json_response
 from .events import SIGN_OF_LIFE, Events, event
 from .inputs import Reader
@@ -41,13 +41,13 @@ class ChatEndpoint(Endpoint):
 
     async def models(self, request: Request) -> Response:
         """The pipeline, and each point of its front as `NAME:NUMBER`."""
-        names = [self._name, *(f"{self._name}:{n}" for n in self.points.numbers)]
+        names = self.points.models(self._name)
         return json_response({"object": "list", "data": [self._model(name) for name in names]})
 
     async def model(self, request: Request) -> Response:
         """One of them."""
         name = request.path_params["model"]
-        if name != self._name and point_in(name, self._name, self.points) is None:
+        if name not in self.points.models(self._name):
             raise Refused("model_not_found", f"there is no model {name[:200]!r}", "model")
         return json_response(self._model(name))
 

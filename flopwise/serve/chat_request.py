@@ -105,17 +105,11 @@ def _at(asked: dict[str, Any], model: Any, reader: Reader, points: Points, name:
     at = reader.at(asked["at"]) if asked.get("at") is not None else None
     if model == name:
         return at
-    number = point_in(model, name, points)
-    if number is None:
+    if model not in points.models(name):
         raise Refused("model_not_found", f"there is no model {str(model)[:200]!r}", "model")
     if at:
         raise Refused("no_such_point", f"both the model {model!r} and `at` name a point", "at")
-    return {"point": number}
-
-
-def point_in(model: Any, name: str, points: Points) -> int | None:
-    """The number of the point that a model's id names; None where it names none."""
-    return next((n for n in points.numbers if model == f"{name}:{n}"), None)
+    return {"point": int(model.rpartition(":")[2])}
 
 
 def _last_message(messages: Any) -> tuple[str, int]:

@@ -25,7 +25,7 @@ def operations(pipeline: AnyPipeline, reader: Reader) -> dict[str, dict[str, Any
         shown = {f"demonstration {n}": {"value": {"inputs": inputs}} for n, inputs in enumerate(examples, 1)}
         run["requestBody"]["content"][JSON]["examples"] = shown
     chat = _asking("ChatRequest", "ChatCompletion", CHAT, "OpenAI's chat completions: the last message is the query")
-    name = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+    name = {"name": "model", "in": "path", "required": True, "schema": ref("Model")}
     return {
         "run": run,
         "chat": chat,
@@ -40,13 +40,16 @@ def operations(pipeline: AnyPipeline, reader: Reader) -> dict[str, dict[str, Any
     }
 
 
-def document(app: FastAPI, pipeline: AnyPipeline, objectives: Sequence[str], guarded: bool) -> dict[str, Any]:
+def document(
+    app: FastAPI, pipeline: AnyPipeline, objectives: Sequence[str], models: Sequence[str], guarded: bool
+) -> dict[str, Any]:
     """The whole document.
 
     Args:
         app: Its routes.
         pipeline: Whose signature says what goes in and out.
         objectives: Names of the search's objectives.
+        models: Ids of the models that the chat endpoint has.
         guarded: Whether a bearer token is needed.
     """
     schema = pipeline.plan.graph.schema
@@ -57,6 +60,7 @@ def document(app: FastAPI, pipeline: AnyPipeline, objectives: Sequence[str], gua
         "Inputs": _record(schema.inputs),
         "Outputs": _record(schema.outputs),
         "At": at_schema(objectives),
+        "Model": {"type": "string", "enum": list(models)},
         **SCHEMAS,
     }
     made["components"] = {"schemas": schemas}
@@ -67,7 +71,7 @@ def document(app: FastAPI, pipeline: AnyPipeline, objectives: Sequence[str], gua
 
 
 def _asking(body: str, answer: str, codes: Sequence[str], summary: str) -> dict[str, Any]:
-    content = {JSON: {"schema": ref(answer)}, EVENTS: {"schema": {"type": "string"}}}
+    content = {JSON: {"schema": ref(answer)}, EVENTS: {"schema": ref("Event")}}
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": {JSON: {"schema": ref(body)}}},
@@ -93,8 +97,9 @@ def _open(summary: str, ready: bool = False) -> dict[str, Any]:
 def _record(fields: Sequence[Field]) -> dict[str, Any]:
     described = {f.name: {**f.type, **({"description": f.desc} if f.desc else {})} for f in fields}
     for field in fields:
-        if field.optional:
-            described[field.name] = {"anyOf": [described[field.name], {"type": "null"}]}
+        kinds = field.type.get("anyOf", [field.type])
+        if field.optional and {"type": "null"} not in kinds:
+            described[field.name] = {"anyOf": [*kinds, {"type": "null"}]}
     return fields_of(described, optional=[f.name for f in fields if f.optional])
 
 

@@ -91,7 +91,7 @@ _MESSAGE = fields_of(
 )
 _CHAT = fields_of(
     {
-        "model": _TEXT,
+        "model": ref("Model"),
         "messages": {
             "type": "array", "items": ref("Message"), "minItems": 1,
             "description": "The last one, of the user, is the query; those before it are not read",
@@ -132,7 +132,9 @@ ANSWER = fields_of(
         "bound": {**_FLOPS, "description": "FLOPs that no query exceeds"},
     }
 )
+_EVENT = fields_of({"event": {"enum": ["step", "result", "error"]}, "data": _TEXT}, optional=["event"])
 SCHEMAS: Mapping[str, Any] = {
+    "Event": _EVENT,
     "Answer": ANSWER,
     "Usage": _USAGE,
     "Error": _ERROR,

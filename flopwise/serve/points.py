@@ -37,6 +37,10 @@ class Points:
         """Numbers of the points, the cheapest first."""
         return [p.number for p in self.pipeline.front if p.number in self.pipeline.points]
 
+    def models(self, name: str) -> list[str]:
+        """Ids for OpenAI's clients: the pipeline's name, and `NAME:NUMBER` of each point."""
+        return [name, *(f"{name}:{number}" for number in self.numbers)]
+
     async def choose(self, at: Mapping[str, Any] | None) -> AnyPipeline:
         """The pipeline for a request's `at`.
 

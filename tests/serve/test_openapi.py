@@ -17,7 +17,7 @@ class Trip(fw.Signature):
     """Plan the trip."""
 
     to: str = fw.Input(desc="where it goes")
-    days: int = fw.Input(ge=1, le=30)
+    days: int | None = fw.Input(None, ge=1, le=30)
     stops: list[str] | None = fw.Input(None)
     plan: str = fw.Output(desc="in a sentence")
     cost: float = fw.Output()
@@ -32,8 +32,9 @@ def trips() -> Any:
 def test_the_document_has_the_signatures_types(trips: Running) -> None:
     made = trips.ask("GET", "/openapi.json").json
     parts = made["components"]["schemas"]
-    assert parts["Inputs"]["required"] == ["to", "days"]
-    assert parts["Inputs"]["properties"]["days"] == {"type": "integer", "minimum": 1, "maximum": 30}
+    assert parts["Inputs"]["required"] == ["to"]
+    days = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 30}, {"type": "null"}]}
+    assert parts["Inputs"]["properties"]["days"] == days
     assert parts["Inputs"]["properties"]["to"] == {"type": "string", "description": "where it goes"}
     assert parts["Outputs"]["required"] == ["plan", "cost"] and made["info"]["description"] == "Plan the trip."
     assert "security" not in made
@@ -55,20 +56,12 @@ def test_examples_are_demonstrations_that_the_pipeline_takes(front: Running, fou
 def test_requests_made_of_the_document_find_no_fault(trips: Running, tmp_path: Path) -> None:
     # Types are coerced, as `"3"` for 3, so that not all that breaks the schema is refused is no fault.
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-    words = [
-        "run",
-        f"{trips.url}/openapi.json",
-        "--checks",
-        checks,
-        "--max-examples",
-        "15",
-        "--seed",
-        "7",
-        "--no-color",
-    ]
+    words = ["run", f"{trips.url}/openapi.json", "--checks", checks, "--max-examples", "15", "--seed", "7"]
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", *words]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert "10 selected / 10 total" in done.stdout, done.stdout
+    assert "9 selected / 9 total" in done.stdout, done.stdout
     failed = [name for name in trips.metrics() if 'status="5' in name]
-    assert not failed and trips.metrics()['flopwise_queries_total{end="ok",point=""}'] > 10
+    assert not failed
+    for route in ("/v1/run", "/v1/chat/completions"):  # some of them went all the way
+        assert trips.metrics()[f'flopwise_http_requests_total{{route="{route}",status="200"}}'] > 5
