@@ -78,7 +78,7 @@ class Application:
         }
         # The interactive pages of FastAPI fetch scripts from elsewhere, so there are none.
         app = FastAPI(title=settings.name, version=VERSION, openapi_url=None, docs_url=None, redoc_url=None)
-        told = operations(pipeline, reader)
+        told = operations(pipeline, reader, settings.name)
         for name, (method, path, handler) in handlers.items():
             kind = PlainTextResponse if name == "metrics" else Response
             app.add_api_route(

@@ -9,14 +9,15 @@ from typing import Any
 from pydantic_core import from_json
 
 from ..ir.schemas import Field
+from ..ir.types import json_text, jsonable
 from .inputs import Reader
 from .points import Points
 from .problems import Refused
 
 _READ = frozenset(("model", "messages", "stream", "stream_options", "at"))
-_OF_NO_EFFECT = frozenset(("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"))
+OF_NO_EFFECT = frozenset(("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"))
 # Values that ask for nothing special. None is one of each.
-_NEUTRAL: dict[str, tuple[Any, ...]] = {
+NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "temperature": (1,),
     "top_p": (1,),
@@ -94,7 +95,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _check_parameter(key: str, value: Any) -> None:
-    if key in _READ or key in _OF_NO_EFFECT or value is None or value in _NEUTRAL.get(key, ()):
+    if key in _READ or key in OF_NO_EFFECT or value is None or value in NEUTRAL.get(key, ()):
         return
     shown = key[:80]
     raise Refused("unsupported_parameter", f"{shown}: a compiled pipeline cannot honour this parameter", shown)
@@ -131,6 +132,12 @@ def takes_text(fields: Sequence[Field]) -> str | None:
     """The input that a message's text is, as it stands: the one that must be given, where that is a text."""
     needed = [f for f in fields if not f.optional]
     return needed[0].name if len(needed) == 1 and needed[0].type.get("type") == "string" else None
+
+
+def message_of(inputs: dict[str, Any], fields: Sequence[Field]) -> dict[str, str]:
+    """The user's message that asks with these inputs."""
+    name = takes_text(fields)
+    return {"role": "user", "content": json_text(jsonable(inputs)) if name is None else inputs[name]}
 
 
 def _inputs(text: str, reader: Reader, fields: Sequence[Field]) -> dict[str, Any]:

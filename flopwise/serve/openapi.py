@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from ..ir.schemas import Field
+from .chat_request import message_of, takes_text
 from .inputs import Reader
 from .openapi_parts import CHAT, EVENTS, JSON, QUERY, SCHEMAS, at_schema, fields_of, problem_responses, ref
 from .points import AnyPipeline
@@ -17,14 +18,14 @@ from .problems import Refused
 _MOST_EXAMPLES = 3
 
 
-def operations(pipeline: AnyPipeline, reader: Reader) -> dict[str, dict[str, Any]]:
-    """What the document says of each route, by the handler's name."""
+def operations(pipeline: AnyPipeline, reader: Reader, model: str) -> dict[str, dict[str, Any]]:
+    """What the document says of each route, by the handler's name; `model` is the pipeline's for OpenAI's clients."""
     examples = _examples(pipeline, reader)
     run = _asking("Body", "Answer", QUERY, "Answer one query; with `stream`, as events `step`, `result` and `error`")
-    if examples:
-        shown = {f"demonstration {n}": {"value": {"inputs": inputs}} for n, inputs in enumerate(examples, 1)}
-        run["requestBody"]["content"][JSON]["examples"] = shown
     chat = _asking("ChatRequest", "ChatCompletion", CHAT, "OpenAI's chat completions: the last message is the query")
+    _show(run, [{"inputs": inputs} for inputs in examples])
+    fields = pipeline.plan.graph.schema.inputs
+    _show(chat, [{"model": model, "messages": [message_of(inputs, fields)]} for inputs in examples])
     name = {"name": "model", "in": "path", "required": True, "schema": ref("Model")}
     return {
         "run": run,
@@ -79,6 +80,13 @@ def _asking(body: str, answer: str, codes: Sequence[str], summary: str) -> dict[
     }
 
 
+def _show(operation: dict[str, Any], bodies: Sequence[Any]) -> None:
+    """Put examples of its body into an operation."""
+    if bodies:
+        shown = {f"example {number}": {"value": body} for number, body in enumerate(bodies, 1)}
+        operation["requestBody"]["content"][JSON]["examples"] = shown
+
+
 def _telling(summary: str, *codes: str) -> dict[str, Any]:
     content = {JSON: {"schema": {"type": "object"}}}
     return {"summary": summary, "responses": {"200": {"content": content}, **problem_responses(codes)}}
@@ -104,7 +112,7 @@ def _record(fields: Sequence[Field]) -> dict[str, Any]:
 
 
 def _examples(pipeline: AnyPipeline, reader: Reader) -> list[dict[str, Any]]:
-    """Inputs of the pipeline out of the demonstrations in its prompts."""
+    """Inputs of the pipeline out of the demonstrations in its prompts; without any, what a single text is."""
     names = [f.name for f in pipeline.plan.graph.schema.inputs]
     found: list[dict[str, Any]] = []
     for demo in pipeline.facts.get("demos", ()):
@@ -115,4 +123,8 @@ def _examples(pipeline: AnyPipeline, reader: Reader) -> list[dict[str, Any]]:
             continue
         if inputs and inputs not in found:
             found.append(inputs)
+    text = takes_text(pipeline.plan.graph.schema.inputs)
+    if text is not None and not found:
+        field = next(f for f in pipeline.plan.graph.schema.inputs if f.name == text)
+        found = [{text: field.desc or field.label}]
     return found[:_MOST_EXAMPLES]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .chat_request import NEUTRAL, OF_NO_EFFECT
 from .problems import PROBLEMS
 
 JSON = "application/json"
@@ -86,23 +87,26 @@ _ERROR = fields_of(
     optional=["usage", "flops"],
 )
 _PART = fields_of({"type": {"const": "text"}, "text": _TEXT})
-_MESSAGE = fields_of(
-    {"role": _TEXT, "content": {"anyOf": [_TEXT, {"type": "array", "items": _PART, "minItems": 1}]}}, more=True
-)
-_CHAT = fields_of(
-    {
-        "model": ref("Model"),
-        "messages": {
-            "type": "array", "items": ref("Message"), "minItems": 1,
-            "description": "The last one, of the user, is the query; those before it are not read",
-        },
-        "at": ref("At"),
-        "stream": {"type": "boolean"},
-        "stream_options": fields_of({"include_usage": {"type": "boolean"}}, ["include_usage"], more=True),
+_ROLES = ["system", "developer", "user", "assistant", "tool", "function"]
+_CONTENT = {"anyOf": [_TEXT, {"type": "array", "items": _PART, "minItems": 1}]}
+_MESSAGE = fields_of({"role": {"enum": _ROLES}, "content": _CONTENT, "name": _TEXT}, optional=["name"])
+_CHAT_ASKED = {
+    "model": ref("Model"),
+    "messages": {
+        "type": "array",
+        "items": ref("Message"),
+        "minItems": 1,
+        "description": "The last one, of the user, is the query; those before it are not read",
     },
-    optional=["at", "stream", "stream_options"],
-    more=True,
-)  # fmt: skip
+}
+_CHAT_MORE = {
+    "at": ref("At"),
+    "stream": {"type": "boolean"},
+    "stream_options": fields_of({"include_usage": {"type": "boolean"}}, ["include_usage"]),
+    **{name: {"description": "Of no effect"} for name in sorted(OF_NO_EFFECT)},
+    **{name: {"enum": [*values, None]} for name, values in NEUTRAL.items()},
+}
+_CHAT = fields_of({**_CHAT_ASKED, **_CHAT_MORE}, optional=_CHAT_MORE)
 _COMPLETION = fields_of(
     {
         "id": _TEXT,

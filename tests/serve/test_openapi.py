@@ -45,12 +45,17 @@ def test_the_document_has_the_signatures_types(trips: Running) -> None:
 
 
 def test_examples_are_demonstrations_that_the_pipeline_takes(front: Running, found: Any) -> None:
-    demos = [d["fields"] for d in found.facts["demos"]]
-    content = front.ask("GET", "/openapi.json").json["paths"]["/v1/run"]["post"]["requestBody"]["content"]
-    shown = content["application/json"].get("examples", {})
-    assert len(shown) == min(len(demos), 3)
-    for example in shown.values():
-        assert front.ask("POST", "/v1/run", example["value"]).status == 200
+    demos = [d["fields"]["question"] for d in found.facts["demos"]][:3]
+    paths = front.ask("GET", "/openapi.json").json["paths"]
+    asked: dict[str, list[Any]] = {"/v1/run": [], "/v1/chat/completions": []}
+    for path, bodies in asked.items():
+        content = paths[path]["post"]["requestBody"]["content"]["application/json"]
+        bodies += [example["value"] for example in content["examples"].values()]
+        for body in bodies if demos else []:
+            assert front.ask("POST", path, body).status == 200
+    shown = [body["inputs"]["question"] for body in asked["/v1/run"]]
+    assert shown == [body["messages"][0]["content"] for body in asked["/v1/chat/completions"]]
+    assert shown == (demos or ["Question"])
 
 
 def test_requests_made_of_the_document_find_no_fault(trips: Running, tmp_path: Path) -> None:
