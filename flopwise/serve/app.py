@@ -109,5 +109,5 @@ async def _refusal(request: Request, error: Exception) -> Response:
         refused = Refused(code, headers=error.headers)
     else:
         refused = error if isinstance(error, Refused) else Refused("internal_error")
-    noted_of(request).code = refused.code
+    noted_of(request).end_in(refused)
     return refused.response()

@@ -63,7 +63,7 @@ class Events(Response):
                     async for made in self._events:
                         await _put(send, made)
                 except Refused as refused:
-                    self._noted.code = refused.code
+                    self._noted.end_in(refused)
                     await _put(send, event(refused.body(), self._error))
                 await send({"type": "http.response.body", "body": b""})
         finally:

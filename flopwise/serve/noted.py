@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from itertools import count
 from starlette.requests import Request
 from starlette.types import Scope
 
+from .problems import Refused
 from .tally import Tally
 
 _PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _KEY = "flopwise"
+_log = logging.getLogger("flopwise.serve")
 _numbers = count(1)
 _process = os.urandom(6).hex()
 
@@ -37,6 +40,12 @@ class Noted:
     status: int = 0
     point: int | None = None
     tally: Tally | None = None
+
+    def end_in(self, refused: Refused) -> None:
+        """Note what it ended in; what is behind that is for the log alone, since it may name hosts and files."""
+        self.code = refused.code
+        if refused.__cause__ is not None:
+            _log.error("request %s: %s: %.500s", self.id, refused.code, refused.__cause__)
 
 
 def note(scope: Scope, given: bytes | None) -> Noted:

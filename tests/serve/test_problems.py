@@ -129,6 +129,18 @@ def test_an_error_of_the_servers_own_is_logged_under_its_id(caplog: pytest.LogCa
     assert reply.headers["x-request-id"] in logged.getMessage() and logged.exc_info
 
 
+def test_why_an_engine_failed_is_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def reply(prompt: str, index: int) -> str:
+        raise fw.EngineError("it died at the secret host")
+
+    with running(adder(reply)) as server:
+        reply_ = server.run(question="What?")
+        server.chat("Whatever?")
+    first, second = (r.getMessage() for r in caplog.records if r.name == "flopwise.serve")
+    assert first == f"request {reply_.headers['x-request-id']}: engine_failed: it died at the secret host"
+    assert "secret" in second and "What" not in first + second and "secret" not in reply_.text
+
+
 def test_an_engine_that_fails_again_and_again_makes_the_server_unready() -> None:
     with running(adder(lambda prompt, index: json.loads("{"))) as server:
         assert server.ask("GET", "/health/ready").json == {"status": "ready"}

@@ -170,6 +170,13 @@ def test_a_point_that_is_not_there_is_refused(front: Running, at: dict[str, Any]
     assert reply.status == 422 and reply.code == code and "flops" not in reply.json
 
 
+def test_points_share_one_scheduler(front: Running, found: Any) -> None:
+    before = front.metrics()["flopwise_engine_requests_total"]
+    answers = [front.run({"point": p.number}, question="What is 21 plus 31?").json for p in found.front]
+    asked = front.metrics()["flopwise_engine_requests_total"] - before
+    assert asked > 0 and len({a["point"] for a in answers}) == len(found.front) > 1
+
+
 def test_without_a_search_there_is_nothing_to_choose(plain: Running) -> None:
     reply = plain.run({"point": 1}, question="What?")
     assert reply.status == 422 and reply.code == "no_such_point"
