@@ -64,7 +64,8 @@ class Queries:
         self._cut = True
         now = asyncio.get_running_loop().time()
         for deadline in self._deadlines:
-            deadline.reschedule(now)
+            if not deadline.expired():
+                deadline.reschedule(now)
 
     async def answer(
         self, pipeline: AnyPipeline, inputs: Mapping[str, Any], tally: Tally, watch: Watch | None = None

@@ -15,7 +15,7 @@ import flopwise as fw
 from benchmarks._serving_engine import Echo
 from benchmarks._serving_load import put
 from flopwise.backends.engines.scripted import ScriptedSettings
-from flopwise.serve import access_log
+from flopwise.serve import access_log, queries
 from tests.serve.serving import Held, Running, adder, running
 
 QUESTION = {"question": "What is 3 plus 4?"}
@@ -116,6 +116,24 @@ def test_a_client_that_disconnects_frees_its_place(stream: bool) -> None:
         thread.join()
         assert replies[0].status == 200
         assert server.metrics()['flopwise_http_requests_total{route="/v1/run",status="499"}'] == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/run", "/v1/chat/completions"])
+def test_a_stream_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr(queries, "KEEP_ALIVE_S", 0.02)
+    held = Held()
+    with running(adder(latency=held)) as server:
+        chat = {"model": "adder", "messages": [{"role": "user", "content": "What?"}]}
+        body = {"inputs": QUESTION} if path == "/v1/run" else chat
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        head = {"content-type": "application/json"}
+        connection.request("POST", path, json.dumps({**body, "stream": True}), head)
+        response = connection.getresponse()  # its head comes with the first of them
+        assert response.readline() == b": still running\n"
+        held.let_go()
+        text = response.read().decode()
+        connection.close()
+        assert text.endswith("data: [DONE]\n\n" if "chat" in path else "}\n\n") and "7" in text
 
 
 def test_a_query_that_takes_too_long_is_ended_and_tells_its_cost() -> None:
