@@ -26,8 +26,8 @@ TEST_EMBEDDER := all-minilm-l6-v2
 DEMO_MODEL := qwen2.5-coder-1.5b-instruct
 CODE := flopwise tests benchmarks examples
 STAND_INS := flopwise/backends/engines/sglang/cpu
-EXTRAS := openvino,sglang,openai,pandas,postgres,asp,mcp,dev,demo
-BENCH_EXTRAS := openvino,bench,demo
+EXTRAS := openvino,sglang,openai,pandas,postgres,asp,mcp,serve,dev,demo
+BENCH_EXTRAS := openvino,serve,bench,demo
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)

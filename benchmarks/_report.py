@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).parent.parent
 _PACKAGES = (
     "flopwise", "openvino-genai", "openvino", "torch", "transformers", "dspy", "litellm", "pydantic", "optuna",
-    "sglang", "reasoning-gym",
+    "sglang", "reasoning-gym", "fastapi", "uvicorn", "uvloop", "httptools",
 )  # fmt: skip
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .backends.engines._base import Engine
     from .backends.runtime.bank import SampleBank
     from .backends.runtime.executor import Executable, Run
+    from .backends.runtime.query import Watch
+    from .backends.runtime.scheduler import Scheduler
     from .compiler.frozen import Frozen
     from .compiler.stages import Explanation
     from .modules.signature import Signature
@@ -101,6 +103,7 @@ class Pipeline(Generic[P, R]):
         explanation: The stages it came through, where it was compiled in this process.
         bank: Where samples are kept, if anywhere.
         points: The points of its search's front by number, this one among them, if there was a search.
+        scheduler: What asks the engine; one of its own, made with its first query, where not given.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class Pipeline(Generic[P, R]):
         explanation: Explanation | None = None,
         bank: SampleBank | None = None,
         points: Mapping[int, Frozen] | None = None,
+        scheduler: Scheduler | None = None,
     ) -> None:
         self.plan = plan
         self.engines = by_engine(engine)
@@ -120,6 +124,7 @@ class Pipeline(Generic[P, R]):
         self._result = result
         self._explanation = explanation
         self._bank = bank
+        self._scheduler = scheduler
         self._executable: Executable | None = None
         self._lock = threading.Lock()
         self._now: object = None  # the run that holds the lock
@@ -149,11 +154,19 @@ class Pipeline(Generic[P, R]):
             raise PipelineFailure(f"node {run.result.node!r}: {run.result.reason}", run.trace)
         return cast(R, self.record(run.result, run.trace))
 
-    async def run(self, inputs: Mapping[str, Any], keep: frozenset[str] = frozenset()) -> Run:
-        """Run one query and return its values, inputs among them, or its failure, with the trace."""
+    async def run(
+        self, inputs: Mapping[str, Any], keep: frozenset[str] = frozenset(), watch: Watch | None = None
+    ) -> Run:
+        """Run one query and return its values, inputs among them, or its failure, with the trace.
+
+        Args:
+            inputs: The program's inputs by name.
+            keep: Full names of nodes whose values the trace shall keep.
+            watch: Called with each entry of the trace as it is made: what a caller who gives up has of it.
+        """
         if self._executable is None:
             self._executable = self._bind()
-        run = await self._executable.run(inputs, keep)
+        run = await self._executable.run(inputs, keep, watch)
         if isinstance(run.result, Failure):
             return run
         whole = with_inputs(self._result, run.result, inputs)
@@ -255,7 +268,8 @@ class Pipeline(Generic[P, R]):
         from .backends.runtime.meter import Meter
         from .backends.runtime.scheduler import schedulers
 
-        return Executable(self.plan, schedulers(self.engines, Meter(), self._bank))
+        asked = self._schedulers or schedulers(self.engines, Meter(), self._bank)
+        return Executable(self.plan, asked)
 
     def with_bank(self, bank: SampleBank) -> Pipeline[P, R]:
         """The same pipeline with its samples kept in a bank: what was asked before is not asked again."""
@@ -263,7 +277,17 @@ class Pipeline(Generic[P, R]):
 
     def changed(self, plan: Plan, facts: Mapping[str, Any], explanation: Explanation | None) -> Pipeline[P, R]:
         """A pipeline of another plan of the same program on the same engines."""
-        return Pipeline(plan, self.engines, self._result, facts, explanation, self._bank, self.points)
+        return Pipeline(plan, self.engines, self._result, facts, explanation, self._bank, self.points, self._schedulers)
+
+    def with_schedulers(self, asked: ByEngine[Scheduler]) -> Pipeline[P, R]:
+        """The same pipeline, asking by schedulers of its engines that others ask by, too; so do points taken by `at`.
+
+        Their requests then leave together: prefixes that several share are computed once, and each engine's limit
+        holds for all. All of them must run in one event loop.
+        """
+        return Pipeline(
+            self.plan, self.engines, self._result, self.facts, self._explanation, self._bank, self.points, asked
+        )
 
     def at(
         self,

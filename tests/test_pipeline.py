@@ -17,6 +17,8 @@ from pydantic_core import core_schema
 
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
+from flopwise.backends.runtime.meter import Meter
+from flopwise.backends.runtime.scheduler import Scheduler
 from flopwise.ir.request import GenerateRequest, Request
 
 ROOT = Path(__file__).parent.parent
@@ -81,6 +83,28 @@ def test_a_call_gives_the_typed_record_with_its_trace() -> None:
     assert isinstance(record, Solve) and (record.question, record.answer) == ("say 7", 7)
     ((node, prompt),) = record.trace.prompts()
     assert node == "solve.answer" and prompt.startswith("<|im_start|>system\nSolve the problem.<|im_end|>")
+
+
+def test_who_watches_a_run_is_told_of_each_entry_of_its_trace() -> None:
+    documents = fw.documents(["The sea is wide.", "The hill is high."])
+    reader = fw.RetrieveThenRead(fw.Predict("context, question -> answer: int"), documents=documents, k=1)
+    pipeline = fw.lower(reader, engine=fw.ScriptedEngine(default="7"))
+    seen: list[Any] = []
+    trace = asyncio.run(pipeline.run({"question": "How wide is the sea?"}, watch=seen.append)).trace
+    assert seen == [*trace.retrieved, *trace.requests] and len(seen) == 2
+    assert sum(entry.flops for entry in seen) == trace.flops
+
+
+def test_pipelines_of_one_scheduler_meet_in_it() -> None:
+    engine = scripted()
+    scheduler = Scheduler(engine, Meter(engine.model.cost))
+    one, other = (fw.lower(solver, engine=engine).with_scheduler(scheduler) for _ in range(2))
+
+    async def both() -> list[Any]:
+        return await asyncio.gather(one.acall(question="say 7"), other.acall(question="say 7"))
+
+    assert [record.answer for record in asyncio.run(both())] == [7, 7]
+    assert scheduler.statistics()["requests"] == len(engine.asked) == 1  # the same, asked for at the same time
 
 
 def test_inputs_may_come_by_position() -> None:

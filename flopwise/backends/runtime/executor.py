@@ -18,7 +18,7 @@ from ...ir.prompt import Ref
 from ...ir.record import Failure, Generation, Trace, Values
 from ...ir.request import GenerateRequest, ScoreRequest
 from ...ir.target import Target
-from .query import InputReader, Query
+from .query import InputReader, Query, Watch
 from .scheduler import Scheduler
 from .steps import Step, Steps, steps_of
 from .values import dig, executed
@@ -113,12 +113,15 @@ class Executable:
         self._steps = steps_of(plan, plan.graph)
         self._inputs = InputReader(plan.graph.schema.inputs)
 
-    async def run(self, inputs: Mapping[str, Any], keep: frozenset[str] = frozenset()) -> Run:
+    async def run(
+        self, inputs: Mapping[str, Any], keep: frozenset[str] = frozenset(), watch: Watch | None = None
+    ) -> Run:
         """Run one query.
 
         Args:
             inputs: The program's inputs by name.
             keep: Full names of nodes whose values the trace shall keep.
+            watch: Called with each entry of the trace as it is made.
 
         Raises:
             InputError: The inputs are not what the program takes, or too long.
@@ -126,7 +129,7 @@ class Executable:
             BudgetError: The search's budget is used up.
         """
         values = self._inputs.read(inputs)
-        query = Query(self.plan, self._engines, keep)
+        query = Query(self.plan, self._engines, keep, watch)
         result = await self.output(_Frame(query, self._steps, values), self._steps)
         if not isinstance(result, (Values, Failure)):
             result = Values({self.plan.graph.schema.outputs[0].name: result})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...errors import InputError
@@ -10,12 +10,14 @@ from ...ir.engines import MAIN, ByEngine, in_graph
 from ...ir.flops import price
 from ...ir.plan import SEAM, Carry, Fill, Plan, PromptPlan, Static
 from ...ir.prompt import Ref
-from ...ir.record import Asked, Failure, Generation, Trace
+from ...ir.record import Asked, Failure, Generation, Retrieved, Trace
 from ...ir.request import TokenIds
 from ...ir.schemas import STRING, Field
 from ...ir.target import Target, Tokenizer
 from ...ir.types import read, render_value
 from .fuel import Fuel
+
+Watch = Callable[[Asked | Retrieved], None]  # told of each request of a query, and of what was found, once it has ended
 
 
 class Query:
@@ -30,12 +32,15 @@ class Query:
         keep: Full names of nodes whose values the trace shall keep.
     """
 
-    __slots__ = ("_sent", "fuel", "keep", "plan", "targets", "trace")
+    __slots__ = ("_sent", "fuel", "keep", "plan", "targets", "trace", "watch")
 
-    def __init__(self, plan: Plan, targets: ByEngine[Target], keep: frozenset[str]) -> None:
+    def __init__(
+        self, plan: Plan, targets: ByEngine[Target], keep: frozenset[str], watch: Watch | None = None
+    ) -> None:
         self.plan = plan
         self.targets = targets
         self.keep = keep
+        self.watch = watch
         self.fuel = Fuel(plan.cap, plan.least)
         self.trace = Trace(bound=plan.bound, prompt_of=self._prompt_of)
         self._sent: set[tuple[str | None, TokenIds]] = set()
@@ -122,10 +127,19 @@ class Query:
     ) -> float:
         """Charge a request to an engine that has ended to the query, note it in the trace, and return its FLOPs."""
         flops = price(self.targets.of(engine).model.cost, len(ids), cached, completions)
-        trace = self.trace
-        trace.requests.append(Asked(node, ids, outputs, cached, sum(completions), flops, engine or MAIN))
-        trace.flops += flops
+        self.enter(Asked(node, ids, outputs, cached, sum(completions), flops, engine or MAIN))
         return flops
+
+    def enter(self, entry: Asked | Retrieved) -> None:
+        """Note what has ended in the trace, its FLOPs with it, and tell who watches."""
+        trace = self.trace
+        trace.flops += entry.flops
+        if isinstance(entry, Asked):
+            trace.requests.append(entry)
+        else:
+            trace.retrieved.append(entry)
+        if self.watch is not None:
+            self.watch(entry)
 
 
 class InputReader:

@@ -44,8 +44,7 @@ async def retrieve(
     found = index.nearest(vector, key, attrs.k)[::-1]
     flops = embedder.flops(key) if query.targets.main.model.cost is not None else 0.0
     query.fuel.settle(held, flops)
-    query.trace.flops += flops
-    query.trace.retrieved.append(Retrieved(node, tuple(item.id for item in found), flops))
+    query.enter(Retrieved(node, tuple(item.id for item in found), flops))
     return [_texts(index, item) for item in found]
 
 
