@@ -103,7 +103,7 @@ class Pipeline(Generic[P, R]):
         explanation: The stages it came through, where it was compiled in this process.
         bank: Where samples are kept, if anywhere.
         points: The points of its search's front by number, this one among them, if there was a search.
-        scheduler: What asks the engine; one of its own, made with its first query, where not given.
+        schedulers: What asks the engines; some of its own, made with its first query, where not given.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Pipeline(Generic[P, R]):
         explanation: Explanation | None = None,
         bank: SampleBank | None = None,
         points: Mapping[int, Frozen] | None = None,
-        scheduler: Scheduler | None = None,
+        schedulers: ByEngine[Scheduler] | None = None,
     ) -> None:
         self.plan = plan
         self.engines = by_engine(engine)
@@ -124,7 +124,7 @@ class Pipeline(Generic[P, R]):
         self._result = result
         self._explanation = explanation
         self._bank = bank
-        self._scheduler = scheduler
+        self._schedulers = schedulers
         self._executable: Executable | None = None
         self._lock = threading.Lock()
         self._now: object = None  # the run that holds the lock

@@ -49,7 +49,7 @@ def run(args: Namespace) -> int:
     found = read(Path(args.artifact))
     schema = found.graph.schema
     rows = read_input(args.input, schema) if args.input else read_rows(args.rows, schema)
-    specs = _with_own(engine_specs(args.engine), found, every=bool(args.at))
+    specs = with_own(engine_specs(args.engine), found, every=bool(args.at))
     with made_engines(specs) as engines, writer(args.output) as out:
         pipeline = load(args.artifact, engines.main, engines=engines.named)
         if args.at:
@@ -77,7 +77,7 @@ def _chosen(pipeline: Pipeline[Any, Any]) -> str:
     return f"{point}" + (f"; {report['holdout']['note']}" if report["holdout"]["note"] else "")
 
 
-def _with_own(given: Mapping[str, str], found: Loaded, every: bool) -> dict[str, str]:
+def with_own(given: Mapping[str, str], found: Loaded, every: bool) -> dict[str, str]:
     """The specs that are given, and for each engine left out the one that the artifact was made for.
 
     Args:

@@ -11,10 +11,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .words import Commands, add_command, add_engine, make_engine, say
+from .words import Commands, add_command, add_engines, engine_specs, made_engines, say
 
 if TYPE_CHECKING:
     from ..backends.engines._base import Engine
+    from ..ir.engines import ByEngine
     from ..pipeline import Pipeline
     from ..serve.settings import ServeSettings
 
@@ -28,7 +29,7 @@ def add(commands: Commands) -> None:
     """Add the command and its arguments."""
     parser = add_command(commands, "serve", run, "answer queries over HTTP", _MORE)
     parser.add_argument("artifact", metavar="ARTIFACT", help="the folder or zip")
-    add_engine(parser, False, "what generates; by default the model that the artifact was made for")
+    add_engines(parser, False, "what generates; by default the model that the artifact was made for")
     parser.add_argument("--at", metavar="FLOPS", help="the point of the front that answers where a request names none")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 for any free one (8000)")
@@ -51,7 +52,7 @@ def _add_doors(parser: ArgumentParser) -> None:
 def _add_limits(parser: ArgumentParser) -> None:
     parser.add_argument("--max-body", type=int, metavar="BYTES", default=1 << 20, help="of a request (1048576)")
     parser.add_argument(
-        "--max-queries", type=int, metavar="N", help="most under way at once (four for each sequence the engine runs)"
+        "--max-queries", type=int, metavar="N", help="most under way at once (four for each sequence the engines run)"
     )
     parser.add_argument("--timeout", type=float, metavar="S", default=120.0, help="seconds of a query (120)")
     parser.add_argument(
@@ -63,7 +64,7 @@ def run(args: Namespace) -> int:
     """Serve until it is told to stop; 0 after SIGTERM, 1 where queries were cut off by then."""
     from ..api import load
     from ..compiler.artifact import read
-    from .run import engine_of
+    from .run import with_own
 
     _need_libraries()
     from ..serve.server import listen
@@ -71,9 +72,10 @@ def run(args: Namespace) -> int:
     tokens = _tokens(args)
     sys.path.append(os.getcwd())  # as python does: host functions beside the caller are found
     found = read(Path(args.artifact))
-    with listen(args.host, args.port) as at, closing(make_engine(args.engine or engine_of(found))) as engine:
-        settings = _settings(args, tokens, engine)
-        pipeline = load(args.artifact, engine)
+    specs = with_own(engine_specs(args.engine), found, every=True)  # a request may choose any point
+    with listen(args.host, args.port) as at, made_engines(specs) as engines:
+        settings = _settings(args, tokens, engines)
+        pipeline = load(args.artifact, engines.main, engines=engines.named)
         if args.at:
             pipeline = pipeline.at(per_query=args.at)
         return _serve(pipeline, settings, at, args)
@@ -139,12 +141,13 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _settings(args: Namespace, tokens: tuple[str, ...], engine: Engine) -> ServeSettings:
+def _settings(args: Namespace, tokens: tuple[str, ...], engines: ByEngine[Engine]) -> ServeSettings:
     from ..batching import QUERIES_PER_SEQUENCE
+    from ..ir.target import sequences
     from ..serve.settings import ServeSettings
 
     most = args.max_queries
     if most is None:
-        most = QUERIES_PER_SEQUENCE * max(engine.capabilities.in_flight, 1)
+        most = QUERIES_PER_SEQUENCE * sequences(engines)
     name = args.name or Path(args.artifact).resolve().stem
     return ServeSettings(name, tokens, args.max_body, most, args.timeout, args.drain)

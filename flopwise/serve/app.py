@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ..backends.runtime.meter import Meter
-from ..backends.runtime.scheduler import Scheduler
+from ..backends.runtime.scheduler import schedulers
 from ..compiler.versions import VERSION
 from .chat import ChatEndpoint
 from .gate import Gate
@@ -34,7 +34,7 @@ class Application:
     """A pipeline as an ASGI application. It belongs to one event loop, in one process: there its requests meet.
 
     Args:
-        pipeline: What answers. The scheduler it gets is shared by every point of its front.
+        pipeline: What answers. The schedulers it gets, one for each engine, are shared by every point of its front.
         settings: Name, tokens and limits.
 
     Attributes:
@@ -42,11 +42,10 @@ class Application:
     """
 
     def __init__(self, pipeline: AnyPipeline, settings: ServeSettings) -> None:
-        engine = pipeline.engine
-        scheduler = Scheduler(engine, Meter(engine.model.cost))
+        asked = schedulers(pipeline.engines, Meter())
         self.queries = Queries(settings)
-        self._points = Points(pipeline.with_scheduler(scheduler))
-        metrics = Metrics(self.queries, scheduler, settings.name, engine.model.name)
+        self._points = Points(pipeline.with_schedulers(asked))
+        metrics = Metrics(self.queries, asked, settings.name, pipeline.engine.model.name)
         self._gate = Gate(self._routes(metrics), Doorkeeper(settings.tokens), metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -15,6 +15,7 @@ from .tally import Tally
 
 if TYPE_CHECKING:
     from ..backends.runtime.scheduler import Scheduler
+    from ..ir.engines import ByEngine
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -25,12 +26,12 @@ class Metrics:
 
     Args:
         queries: Says how many are under way.
-        scheduler: Says what the engine was asked, warm-ups included, which no query is charged for.
+        schedulers: Say what each engine was asked, warm-ups included, which no query is charged for.
         name: The pipeline's name.
-        model: The engine's model.
+        model: The main engine's model.
     """
 
-    def __init__(self, queries: Queries, scheduler: Scheduler, name: str, model: str) -> None:
+    def __init__(self, queries: Queries, schedulers: ByEngine[Scheduler], name: str, model: str) -> None:
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "flopwise_http_requests", "Requests by route and status.", ("route", "status"), registry=registry
@@ -54,7 +55,7 @@ class Metrics:
         limit.set(queries.settings.max_queries)
         about = Gauge("flopwise_info", "What is served.", ("version", "name", "model"), registry=registry)
         about.labels(VERSION, name, model).set(1)
-        registry.register(_OfEngine(scheduler))
+        registry.register(_OfEngines(schedulers))
         self._ends: dict[tuple[str, int], Any] = {}
         self._waits: dict[str, Any] = {}
         self._queries_ended: dict[tuple[str, int | None], Any] = {}
@@ -83,20 +84,29 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class _OfEngine(Collector):
-    """What the scheduler counts, read when it is asked for."""
+class _OfEngines(Collector):
+    """What the schedulers count, read when it is asked for; an engine with two names counts under the first."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
+    def __init__(self, schedulers: ByEngine[Scheduler]) -> None:
+        names = {id(scheduler): name for name, scheduler in reversed([*schedulers.items()])}
+        self._of = [(names[id(scheduler)], scheduler) for scheduler in schedulers.distinct()]
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        counts, meter = self._scheduler.statistics(), self._scheduler.meter
-        for name, text, value in (
-            ("requests", "Requests that the engine has answered.", counts["requests"]),
-            ("warmups", "Shared prefixes that it has computed before what has them.", counts["warmups"]),
-            ("retries", "Requests sent again after a passing fault.", counts["retries"]),
-            ("computed_prompt_tokens", "Prompt tokens that it had to compute.", counts["computed"]),
-            ("completion_tokens", "Tokens that it has generated.", meter.completion),
-            ("flops", "FLOPs that it took, by the cost model.", meter.spent),
+        for key, name, text in (
+            ("requests", "requests", "Requests that the engine has answered."),
+            ("warmups", "warmups", "Shared prefixes that it has computed before what has them."),
+            ("retries", "retries", "Requests sent again after a passing fault."),
+            ("computed", "computed_prompt_tokens", "Prompt tokens that it had to compute."),
         ):
-            yield CounterMetricFamily(f"flopwise_engine_{name}", text, value)
+            yield self._family(name, text, {of: scheduler.statistics()[key] for of, scheduler in self._of})
+        meter = self._of[0][1].meter  # one for all
+        flops = {of: meter.engines.get(of, 0.0) for of, _ in self._of}
+        yield self._family("flops", "FLOPs that it took, by the cost model.", flops)
+        text = "Tokens that the engines have generated."
+        yield CounterMetricFamily("flopwise_engines_completion_tokens", text, meter.completion)
+
+    def _family(self, name: str, text: str, values: Mapping[str, float]) -> CounterMetricFamily:
+        family = CounterMetricFamily(f"flopwise_engine_{name}", text, labels=("engine",))
+        for engine, value in values.items():
+            family.add_metric((engine,), value)
+        return family

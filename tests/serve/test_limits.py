@@ -68,7 +68,11 @@ def test_metrics_add_up() -> None:
         assert metrics[f'flopwise_query_tokens_total{{kind="{kind}"}}'] == total > 0
     flops = sum(r["flops"] if "flops" in r else r["flopwise"]["flops"] for r in replies)
     assert metrics["flopwise_query_flops_total"] == flops > 0
-    assert metrics['flopwise_queries_total{end="ok",point=""}'] == metrics["flopwise_engine_requests_total"] == 7
+    assert (
+        metrics['flopwise_queries_total{end="ok",point=""}']
+        == metrics['flopwise_engine_requests_total{engine="main"}']
+        == 7
+    )
     assert metrics['flopwise_http_requests_total{route="/v1/run",status="422"}'] == 1
     assert metrics['flopwise_http_requests_total{route="",status="404"}'] == 1
     assert metrics["flopwise_queries_in_flight"] == 0

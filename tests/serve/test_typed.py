@@ -171,9 +171,9 @@ def test_a_point_that_is_not_there_is_refused(front: Running, at: dict[str, Any]
 
 
 def test_points_share_one_scheduler(front: Running, found: Any) -> None:
-    before = front.metrics()["flopwise_engine_requests_total"]
+    before = front.metrics()['flopwise_engine_requests_total{engine="main"}']
     answers = [front.run({"point": p.number}, question="What is 21 plus 31?").json for p in found.front]
-    asked = front.metrics()["flopwise_engine_requests_total"] - before
+    asked = front.metrics()['flopwise_engine_requests_total{engine="main"}'] - before
     assert asked > 0 and len({a["point"] for a in answers}) == len(found.front) > 1
 
 

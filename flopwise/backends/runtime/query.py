@@ -34,9 +34,7 @@ class Query:
 
     __slots__ = ("_sent", "fuel", "keep", "plan", "targets", "trace", "watch")
 
-    def __init__(
-        self, plan: Plan, targets: ByEngine[Target], keep: frozenset[str], watch: Watch | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, targets: ByEngine[Target], keep: frozenset[str], watch: Watch | None = None) -> None:
         self.plan = plan
         self.targets = targets
         self.keep = keep
