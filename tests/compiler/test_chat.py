@@ -19,6 +19,7 @@ from flopwise.ir.engines import ByEngine
 from flopwise.ir.plan import Carry, Fill, PromptPlan, Static
 from flopwise.ir.prompt import Message, Prompt, Ref, Segment, Slot, Text
 from flopwise.ir.request import TokenIds
+from flopwise.ir.target import Tokenizer
 from flopwise.modules.prompting.predict import Predict
 from tests.programs import Solve, ready
 
@@ -65,6 +66,17 @@ class SeamTokenizer(WordTokenizer):
 
     def encode(self, text: str) -> TokenIds:
         return self._ids(re.findall(r"[?.]\n|\s+(?!\S)| ?[^\s?.]+|[?.]|\s", text))
+
+
+def asking(tokenizer: Tokenizer) -> Query:
+    """A query at an engine with this tokenizer."""
+
+    class Speaking(ScriptedEngine):
+        @property
+        def tokenizer(self) -> Any:
+            return tokenizer
+
+    return Query(ready(Predict(Solve)).plan, ByEngine(Speaking()), frozenset())
 
 
 def fill(slot: Slot) -> Fill:
@@ -123,7 +135,7 @@ def test_the_text_after_a_glued_slot_is_tokenised_with_its_own(value: str) -> No
     _, glued, plain, _ = pieces
     assert isinstance(glued, Fill) and (glued.lead, glued.tail, glued.cap) == ("", "\n\nSay", 9 + 3 + 1)
     assert isinstance(plain, Fill) and (plain.lead, plain.tail) == (" ", "")
-    query = Query(ready(Predict(Solve)).plan, None, tokenizer, frozenset())
+    query = asking(tokenizer)
     ids, _ = query.ids("n", PromptPlan(pieces, 99, 0), {Ref("q"): value, Ref("r"): "it"})
     whole = tokenizer.render_chat([("user", f"Q:\n{value}\n\nSay it now")], True)
     assert ids == tokenizer.encode_template(whole)
@@ -133,7 +145,7 @@ def test_a_glued_slot_that_is_cut_keeps_the_text_after_it() -> None:
     tokenizer = SeamTokenizer()
     for truncate in (True, False):
         fill = Fill(Ref("q"), 6, truncate, given="q", tail="\n\nSay")
-        query = Query(ready(Predict(Solve)).plan, None, tokenizer, frozenset())
+        query = asking(tokenizer)
         prompt = PromptPlan((fill,), 6, 0)
         if truncate:
             ids, _ = query.ids("n", prompt, {Ref("q"): "a b c d e f"})
@@ -197,12 +209,7 @@ def test_a_template_that_turns_the_order_round_still_gets_its_own_values() -> No
     prompt = Prompt((Message("system", segments), Message("user", (Text("second"), Slot(Ref("b"))))))
     pieces = prompt_pieces(prompt, tokenizer, fill)
 
-    class Speaking(ScriptedEngine):
-        @property
-        def tokenizer(self) -> Any:
-            return tokenizer
-
-    query = Query(ready(Predict(Solve)).plan, ByEngine(Speaking()), frozenset())
+    query = asking(tokenizer)
     ids, _ = cast(Any, query.ids("n", PromptPlan(pieces, 99, 0), {Ref("a"): "A", Ref("b"): "B"}))
     text = tokenizer.decode_all(ids)
     assert "secondB" in text and "firstA" in text and text.index("secondB") < text.index("firstA")

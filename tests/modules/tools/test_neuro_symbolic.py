@@ -179,7 +179,7 @@ def test_only_facts_and_rules_are_what_the_method_is(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: logic(repairs=-1), "`repairs >= 0` or fw.integer"),
+        (lambda: logic(repairs=-1), "`repairs >= 0` is needed"),
         (lambda: logic(seconds=0), "`seconds > 0` must hold"),
         (lambda: logic("question -> Answer: int"), "begin with a small letter, but got 'Answer'"),
         (lambda: logic("question -> logic_program"), "cannot be named 'logic_program'"),
