@@ -341,15 +341,24 @@ class Pipeline(Generic[P, R]):
 
         return f"<pre>{escape(self.as_text())}</pre>"
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, report: bool = True) -> Path:
         """Write the artifact: a folder, or a zip where the path ends in `.zip`.
+
+        Args:
+            path: Where to.
+            report: Whether `report.html`, a page about the pipeline and its search, is part of it.
 
         Raises:
             ArtifactError: The path exists and is no artifact, or the disk is full; nothing half-written is left.
         """
         from .compiler.artifact import save
 
-        return save(self.plan, self.facts, self.engine, Path(path), self.points)
+        more = {}
+        if report:
+            from .reporting import FILE, report_of
+
+            more[FILE] = report_of(self).encode()
+        return save(self.plan, self.facts, self.engine, Path(path), self.points, more)
 
 
 __all__ = ["Failed", "Pipeline", "run_sync"]

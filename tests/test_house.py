@@ -20,6 +20,7 @@ ALLOWED = {
     "modules": {"errors", "ir"},
     "compiler": {"errors", "ir", "modules"},
     "backends": {"errors", "ir"},
+    "report": {"errors", "ir"},
 }
 HEAVY = (
     "numpy",

@@ -46,8 +46,9 @@ def _parts(found: Loaded, prompts: dict[str, str]) -> dict[str, Any]:
 
 
 def _text(found: Loaded, prompts: dict[str, str], args: Namespace) -> str:
+    from ..report.words import config_text, flops_text
     from .instructions import instructions_text
-    from .report import config_text, flops_text, front_text, verdict
+    from .report_text import front_text, verdict
 
     facts = found.facts
     cap = f"at most {flops_text(found.cap)} a query" if found.cap else "no cap per query"
@@ -66,7 +67,7 @@ def _text(found: Loaded, prompts: dict[str, str], args: Namespace) -> str:
 
 
 def _lines(provenance: Mapping[str, Any]) -> list[str]:
-    from .report import flops_text
+    from ..report.words import flops_text
 
     budget = provenance.get("budget") or {}
     shown = {k: v for k, v in provenance.items() if k not in ("config", "budget", "data")}
