@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .compiler.artifact import provenance_of
 from .compiler.artifact import read as read_artifact
 from .compiler.show import prompt_texts
 from .errors import ArtifactError, GraphError, InputError, StudyError
@@ -28,7 +28,7 @@ def report_of(pipeline: Pipeline[Any, Any]) -> str:
     prompts = prompt_texts(plan, pipeline.engine.tokenizer)
     return page(
         Found(
-            plan.graph.name, report=facts.get("report", {}), provenance=_provenance(pipeline),
+            plan.graph.name, report=facts.get("report", {}), provenance=provenance_of(plan, facts, pipeline.engine),
             config=facts.get("config", {}), demos=facts.get("demos", ()), graph=plan.graph,
             bounds=plan.bounds_by_node(), prompts=prompts,
         )
@@ -72,11 +72,6 @@ def write_report(html: str, file: Path) -> Path:
         beside.unlink(missing_ok=True)
         raise InputError(f"the report {str(file)!r} cannot be written: {error.strerror}; name another file") from error
     return file
-
-
-def _provenance(pipeline: Pipeline[Any, Any]) -> Mapping[str, Any]:
-    plan = pipeline.plan
-    return {"model": plan.model, "fingerprint": plan.fingerprint, **pipeline.facts.get("provenance", {})}
 
 
 def _in_artifact(path: Path) -> Found:

@@ -123,7 +123,7 @@ def save(
         PIPELINE: as_text(_pipeline(plan, graph)),
         **indexes,
         REPORT: as_text(plain(facts.get("report", {}))),
-        PROVENANCE: as_text(plain(_provenance(plan, facts, engine))),
+        PROVENANCE: as_text(plain(provenance_of(plan, facts, engine))),
         DEMOS: as_lines(facts.get("demos", ())),
         **front_files(front or {}, chosen_in(facts)),
     }
@@ -212,7 +212,7 @@ def _pipeline(plan: Plan, graph: Graph) -> dict[str, Any]:
     }
 
 
-def _provenance(plan: Plan, facts: Mapping[str, Any], engine: Target) -> dict[str, Any]:
+def provenance_of(plan: Plan, facts: Mapping[str, Any], engine: Target) -> dict[str, Any]:
     """What a search noted comes over what is known here: saved again, an artifact keeps where it was measured."""
     noted = facts.get("provenance", {})
     return {

@@ -48,6 +48,11 @@ class Keeper:
         if self._stage and time.monotonic() >= self._due:
             self.keep(self._stage)
 
+    def keep_open(self) -> None:
+        """Keep what is known where the search stops before its end."""
+        if self._stage:
+            self.keep(self._stage)
+
     def keep_end(self, winner: Entrant, report: Mapping[str, Any]) -> None:
         """Keep what the search ended with."""
         self._stage = ""

@@ -132,6 +132,7 @@ class Search:
             await asyncio.gather(ticking, return_exceptions=True)
             await self.scheduler.drain()
             self._save()
+            self.keeper.keep_open()
             self.study.bank.flush()
 
     async def _run(self) -> Pipeline[Any, Any]:

@@ -92,7 +92,7 @@ def front_chart(report: Row) -> Chart | None:
         kind = "dropped" if row["status"] == "dropped" else "tried"
         chart.dots.append(Dot(x(row["flops_per_query"]), _y(row["score"]["mean"]), kind, _told(row)))
     places = [_front_dot(row, x, report["chosen"]) for row in points]
-    chart.dots += places
+    chart.dots += _sparsely(places)
     if not report["objectives"] and len(places) > 1:  # over further objectives the front is no line
         first, *rest = places
         chart.path = f"M {first.x:.1f},{first.y:.1f} " + " ".join(f"H {d.x:.1f} V {d.y:.1f}" for d in rest)
@@ -101,6 +101,15 @@ def front_chart(report: Row) -> Chart | None:
         where = x(report["flops_per_query"]), _y(held["mean"])
         chart.dots.append(Dot(*where, "holdout", told, "", _y(held["low"]), _y(held["high"])))
     return chart
+
+
+def _sparsely(dots: Sequence[Dot]) -> list[Dot]:
+    """The dots, those without their labels that would stand on another's; what is chosen keeps its own."""
+    kept: list[Dot] = []
+    for dot in sorted(dots, key=lambda d: d.kind != "chosen"):
+        if all(abs(dot.x - o.x) >= 42 or abs(dot.y - o.y) >= APART for o in kept):
+            kept.append(dot)
+    return [dot if dot in kept else replace(dot, label="") for dot in dots]
 
 
 def race_chart(report: Row) -> Chart | None:
