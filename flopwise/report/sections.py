@@ -27,10 +27,14 @@ _STAGES = {
 
 _HELD: dict[str, Any] = {"score": None, "baseline": None, "gain": None, "note": "", "n": 0, "objectives": {}}
 _SPENT = dict.fromkeys(("spent", "cold", "prompt", "cached", "completion", "requests"), 0.0)
-_ROW: dict[str, Any] = {"config": {}, "score": None, "flops_per_query": 0.0, "bound": 0.0, "examples": 0, "scores": (), "status": "",
-        "why": "", "objectives": {}}  # fmt: skip
-_REPORT: dict[str, Any] = {"chosen": None, "flops_per_query": 0.0, "bound": None, "dev": {"score": None, "n": 0}, "objectives": {},
-           "refused": (), "reused": 0.0, "seconds": 0.0, "split": ""}  # fmt: skip
+_ROW: dict[str, Any] = {
+    "config": {}, "score": None, "flops_per_query": 0.0, "bound": 0.0, "examples": 0, "scores": (), "status": "",
+    "why": "", "objectives": {},
+}  # fmt: skip
+_REPORT: dict[str, Any] = {
+    "chosen": None, "flops_per_query": 0.0, "bound": None, "dev": {"score": None, "n": 0}, "objectives": {},
+    "refused": (), "reused": 0.0, "seconds": 0.0, "split": "",
+}  # fmt: skip
 
 
 def whole(report: Mapping[str, Any]) -> dict[str, Any]:
