@@ -26,7 +26,7 @@ TEST_EMBEDDER := all-minilm-l6-v2
 DEMO_MODEL := qwen2.5-coder-1.5b-instruct
 CODE := flopwise tests benchmarks examples
 STAND_INS := flopwise/backends/engines/sglang/cpu
-EXTRAS := openvino,sglang,openai,pandas,postgres,dev,demo
+EXTRAS := openvino,sglang,openai,pandas,postgres,asp,mcp,dev,demo
 BENCH_EXTRAS := openvino,bench,demo
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \

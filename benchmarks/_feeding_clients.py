@@ -27,7 +27,7 @@ def flopwise(place: Place, asks: Sequence[Ask]) -> Run:
     from flopwise.ir.request import Decoding, GenerateRequest
 
     place.flush()
-    scheduler = Scheduler(place.engine, Meter(place.engine.model.cost))
+    scheduler = Scheduler(place.engine, Meter())
     requests = [GenerateRequest(ask.ids, Decoding(max_tokens=ask.limit)) for ask in asks]
 
     async def all_at_once() -> None:

@@ -134,9 +134,9 @@ class Recorder:
         self._steps: dict[int, int] = {}
         self._open: set[int] = set()  # queries whose present step still gathers
         self._cells, self._cell = search.evaluator.cells, search.evaluator._cell
-        self._generate, self._score = search.scheduler.generate, search.scheduler.score
+        self._generate, self._score = search.schedulers.main.generate, search.schedulers.main.score
         search.evaluator.cells, search.evaluator._cell = self.cells, self.cell
-        search.scheduler.generate, search.scheduler.score = self.generate, self.score
+        search.schedulers.main.generate, search.schedulers.main.score = self.generate, self.score
 
     async def cells(self, *arguments: Any) -> Any:
         """A round begins when no other is under way."""

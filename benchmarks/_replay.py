@@ -133,7 +133,7 @@ async def replay(how: str, engine: Engine, rounds: Schedule, in_flight: int) -> 
     from flopwise.backends.runtime.scheduler import Scheduler
 
     counted = Counted(engine)
-    ask: Ask = _apart(counted) if how == "naive" else Scheduler(counted, Meter(engine.model.cost)).generate
+    ask: Ask = _apart(counted) if how == "naive" else Scheduler(counted, Meter()).generate
     gate, started = asyncio.Semaphore(in_flight), time.perf_counter()
     for queries in rounds:
         await asyncio.gather(*(_query(ask, steps, gate) for steps in queries))

@@ -197,7 +197,7 @@ def scripted_dispatcher() -> tuple[Dispatcher, Callable[[], int]]:
             return answered
 
     engine = ScriptedEngine(settings=ScriptedSettings(cache_tokens=1 << 30, in_flight=256))
-    dispatcher = Unsent(engine, Meter(engine.model.cost), None, Policy())
+    dispatcher = Unsent(engine, Meter(), None, Policy())
     return dispatcher, dispatcher.answer
 
 

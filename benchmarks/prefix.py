@@ -219,7 +219,7 @@ async def scheduled(engine: Engine, prompts: Sequence[TokenIds]) -> Burst:
     from flopwise.backends.runtime.scheduler import Scheduler
     from flopwise.ir.request import Decoding, GenerateRequest
 
-    scheduler = Scheduler(engine, Meter(engine.model.cost))
+    scheduler = Scheduler(engine, Meter())
     started = time.perf_counter()
     await asyncio.gather(*(scheduler.generate(GenerateRequest(ids, Decoding(max_tokens=1))) for ids in prompts))
     seconds = time.perf_counter() - started

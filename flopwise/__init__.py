@@ -29,71 +29,74 @@ if TYPE_CHECKING:
         SandboxError,
         SignatureError,
         StudyError,
+        ToolError,
         TraceError,
         WeightsError,
     )
     from .indexing import documents, solved
     from .ir.record import Trace
-    from .modules.a_star import AStar
-    from .modules.abstraction import Abstraction
-    from .modules.adaptive_best import adaptive_best
-    from .modules.adaptive_prompt import AdaptivePrompt
-    from .modules.adaptive_vote import adaptive_vote
     from .modules.base import Module
-    from .modules.branch_solve_merge import BranchSolveMerge
     from .modules.branches import choice, optional
-    from .modules.cascade import cascade
-    from .modules.chain_of_thought import ChainOfThought
-    from .modules.cheatsheet import Cheatsheet
-    from .modules.consistent import Consistent
     from .modules.control import loop, op, when
     from .modules.control import map_ as map
-    from .modules.critic import Critic
-    from .modules.critical_questions import CriticalQuestions
-    from .modules.critique import Critique
-    from .modules.debate import Debate
-    from .modules.diagram_of_thought import DiagramOfThought
-    from .modules.ensemble import Ensemble
-    from .modules.evidence_to_generate import EvidenceToGenerate
-    from .modules.exclusion import Exclusion
-    from .modules.from_archon import from_archon
-    from .modules.fuser import Fuser
-    from .modules.hypothesis_search import HypothesisSearch
-    from .modules.layers import Layers
-    from .modules.least_to_most import LeastToMost
-    from .modules.mbr import mbr
-    from .modules.medprompt import Medprompt
-    from .modules.meta_reasoning import MetaReasoning
-    from .modules.multi_hop import MultiHop
-    from .modules.natural_program import NaturalProgram
+    from .modules.importers.from_archon import from_archon
+    from .modules.importers.from_dspy import from_dspy
+    from .modules.judging.branch_solve_merge import BranchSolveMerge
+    from .modules.judging.critic import Critic
+    from .modules.judging.critique import Critique
+    from .modules.judging.debate import Debate
+    from .modules.judging.fuser import Fuser
+    from .modules.judging.ranker import Ranker
+    from .modules.judging.refine import Refine
+    from .modules.judging.step_verifier import StepVerifier
+    from .modules.judging.unit_tester import UnitTester
+    from .modules.judging.verifier import Verifier
     from .modules.open import demos, instruction, integer, real
-    from .modules.organize import Organize
-    from .modules.parallel import Parallel
-    from .modules.particles import Particles
-    from .modules.plan_and_budget import PlanAndBudget
-    from .modules.plan_and_solve import PlanAndSolve, PlanThenSolve
-    from .modules.predict import Predict
     from .modules.program import Program, program, trace
-    from .modules.program_of_thought import ProgramOfThought
-    from .modules.ranker import Ranker
-    from .modules.re_read import ReRead
-    from .modules.react import ReAct
-    from .modules.reducers import best, first_valid, vote
-    from .modules.refine import Refine
-    from .modules.retrieve import Retrieve, RetrieveThenRead
-    from .modules.retriever import retriever
-    from .modules.route import route
+    from .modules.prompting.adaptive_prompt import AdaptivePrompt
+    from .modules.prompting.chain_of_thought import ChainOfThought
+    from .modules.prompting.critical_questions import CriticalQuestions
+    from .modules.prompting.diagram_of_thought import DiagramOfThought
+    from .modules.prompting.evidence_to_generate import EvidenceToGenerate
+    from .modules.prompting.exclusion import Exclusion
+    from .modules.prompting.least_to_most import LeastToMost
+    from .modules.prompting.meta_reasoning import MetaReasoning
+    from .modules.prompting.natural_program import NaturalProgram
+    from .modules.prompting.organize import Organize
+    from .modules.prompting.plan_and_budget import PlanAndBudget
+    from .modules.prompting.plan_and_solve import PlanAndSolve, PlanThenSolve
+    from .modules.prompting.predict import Predict
+    from .modules.prompting.re_read import ReRead
+    from .modules.prompting.step_back import StepBack
+    from .modules.prompting.think_sum import ThinkSum
+    from .modules.retrieval.cheatsheet import Cheatsheet
+    from .modules.retrieval.multi_hop import MultiHop
+    from .modules.retrieval.retrieve import Retrieve, RetrieveThenRead
+    from .modules.retrieval.retriever import retriever
     from .modules.sampling import sample
+    from .modules.search.a_star import AStar
+    from .modules.search.parallel import Parallel
+    from .modules.search.particles import Particles
+    from .modules.search.step_beam import StepBeam
+    from .modules.search.tree_of_thought import TreeOfThought
+    from .modules.selection.adaptive_best import adaptive_best
+    from .modules.selection.adaptive_vote import adaptive_vote
+    from .modules.selection.consistent import Consistent
+    from .modules.selection.ensemble import Ensemble
+    from .modules.selection.mbr import mbr
+    from .modules.selection.medprompt import Medprompt
+    from .modules.selection.reducers import best, first_valid, vote
+    from .modules.selection.temperature_ladder import temperature_ladder
     from .modules.signature import Input, Output, Signature
-    from .modules.stack import stack
-    from .modules.step_back import StepBack
-    from .modules.step_beam import StepBeam
-    from .modules.step_verifier import StepVerifier
-    from .modules.temperature_ladder import temperature_ladder
-    from .modules.think_sum import ThinkSum
-    from .modules.tree_of_thought import TreeOfThought
-    from .modules.unit_tester import UnitTester
-    from .modules.verifier import Verifier
+    from .modules.spending.cascade import cascade
+    from .modules.spending.route import route
+    from .modules.stacks.layers import Layers
+    from .modules.stacks.stack import stack
+    from .modules.tools.abstraction import Abstraction
+    from .modules.tools.hypothesis_search import HypothesisSearch
+    from .modules.tools.neuro_symbolic import NeuroSymbolic
+    from .modules.tools.program_of_thought import ProgramOfThought
+    from .modules.tools.react import ReAct
     from .optimizers.budget import Budget
     from .optimizers.compile import compile
     from .optimizers.contenders import Limits
@@ -104,74 +107,80 @@ if TYPE_CHECKING:
     from .optimizers.plots import plot_front, plot_race
     from .optimizers.progress import Progress
     from .pipeline import Failed, Pipeline
+    from .remote_tools import mcp_tools
 
     __version__: str
 
 _ERRORS = (
     "ArtifactError", "BudgetError", "ConfigError", "DataError", "EngineError", "EngineUnavailable", "FlopwiseError",
     "GraphError", "InputError", "MetricError", "PipelineFailure", "SandboxError", "SignatureError", "StudyError",
-    "TraceError", "WeightsError",
+    "ToolError", "TraceError", "WeightsError",
 )  # fmt: skip
 
 _WHERE = {
     "Signature": "modules.signature", "Input": "modules.signature", "Output": "modules.signature",
     "Program": "modules.program", "program": "modules.program", "trace": "modules.program",
-    "Module": "modules.base", "Predict": "modules.predict", "ChainOfThought": "modules.chain_of_thought",
-    "PlanAndSolve": "modules.plan_and_solve", "PlanThenSolve": "modules.plan_and_solve",
-    "ProgramOfThought": "modules.program_of_thought",
-    "Critic": "modules.critic", "Verifier": "modules.verifier", "Ensemble": "modules.ensemble",
-    "sample": "modules.sampling", "vote": "modules.reducers", "best": "modules.reducers",
-    "first_valid": "modules.reducers", "choice": "modules.branches", "optional": "modules.branches",
+    "Module": "modules.base", "Predict": "modules.prompting.predict",
+    "ChainOfThought": "modules.prompting.chain_of_thought",
+    "PlanAndSolve": "modules.prompting.plan_and_solve", "PlanThenSolve": "modules.prompting.plan_and_solve",
+    "ProgramOfThought": "modules.tools.program_of_thought",
+    "Critic": "modules.judging.critic", "Verifier": "modules.judging.verifier",
+    "Ensemble": "modules.selection.ensemble",
+    "sample": "modules.sampling", "vote": "modules.selection.reducers", "best": "modules.selection.reducers",
+    "first_valid": "modules.selection.reducers", "choice": "modules.branches", "optional": "modules.branches",
     "integer": "modules.open", "real": "modules.open", "demos": "modules.open", "instruction": "modules.open",
     "op": "modules.control", "when": "modules.control", "loop": "modules.control", "map": "modules.control:map_",
     "curate": "curating",
+    "mcp_tools": "remote_tools",
     "documents": "indexing",
     "solved": "indexing",
-    "AStar": "modules.a_star",
-    "Abstraction": "modules.abstraction",
-    "adaptive_best": "modules.adaptive_best",
-    "AdaptivePrompt": "modules.adaptive_prompt",
-    "adaptive_vote": "modules.adaptive_vote",
-    "BranchSolveMerge": "modules.branch_solve_merge",
-    "cascade": "modules.cascade",
-    "Cheatsheet": "modules.cheatsheet",
-    "Consistent": "modules.consistent",
-    "CriticalQuestions": "modules.critical_questions",
-    "Critique": "modules.critique",
-    "Debate": "modules.debate",
-    "DiagramOfThought": "modules.diagram_of_thought",
-    "EvidenceToGenerate": "modules.evidence_to_generate",
-    "Exclusion": "modules.exclusion",
-    "from_archon": "modules.from_archon",
-    "Fuser": "modules.fuser",
-    "HypothesisSearch": "modules.hypothesis_search",
-    "LeastToMost": "modules.least_to_most",
-    "Layers": "modules.layers",
-    "stack": "modules.stack",
-    "mbr": "modules.mbr",
-    "Medprompt": "modules.medprompt",
-    "MetaReasoning": "modules.meta_reasoning",
-    "MultiHop": "modules.multi_hop",
-    "NaturalProgram": "modules.natural_program",
-    "Organize": "modules.organize",
-    "Parallel": "modules.parallel",
-    "Particles": "modules.particles",
-    "PlanAndBudget": "modules.plan_and_budget",
-    "Ranker": "modules.ranker",
-    "ReRead": "modules.re_read",
-    "ReAct": "modules.react",
-    "Refine": "modules.refine",
-    "Retrieve": "modules.retrieve",
-    "RetrieveThenRead": "modules.retrieve",
-    "retriever": "modules.retriever",
-    "route": "modules.route",
-    "StepBack": "modules.step_back",
-    "StepBeam": "modules.step_beam",
-    "StepVerifier": "modules.step_verifier",
-    "temperature_ladder": "modules.temperature_ladder",
-    "ThinkSum": "modules.think_sum",
-    "TreeOfThought": "modules.tree_of_thought",
-    "UnitTester": "modules.unit_tester",
+    "AStar": "modules.search.a_star",
+    "Abstraction": "modules.tools.abstraction",
+    "adaptive_best": "modules.selection.adaptive_best",
+    "AdaptivePrompt": "modules.prompting.adaptive_prompt",
+    "adaptive_vote": "modules.selection.adaptive_vote",
+    "BranchSolveMerge": "modules.judging.branch_solve_merge",
+    "cascade": "modules.spending.cascade",
+    "Cheatsheet": "modules.retrieval.cheatsheet",
+    "Consistent": "modules.selection.consistent",
+    "CriticalQuestions": "modules.prompting.critical_questions",
+    "Critique": "modules.judging.critique",
+    "Debate": "modules.judging.debate",
+    "DiagramOfThought": "modules.prompting.diagram_of_thought",
+    "EvidenceToGenerate": "modules.prompting.evidence_to_generate",
+    "Exclusion": "modules.prompting.exclusion",
+    "from_archon": "modules.importers.from_archon",
+    "from_dspy": "modules.importers.from_dspy",
+    "Fuser": "modules.judging.fuser",
+    "NeuroSymbolic": "modules.tools.neuro_symbolic",
+    "HypothesisSearch": "modules.tools.hypothesis_search",
+    "LeastToMost": "modules.prompting.least_to_most",
+    "Layers": "modules.stacks.layers",
+    "stack": "modules.stacks.stack",
+    "mbr": "modules.selection.mbr",
+    "Medprompt": "modules.selection.medprompt",
+    "MetaReasoning": "modules.prompting.meta_reasoning",
+    "MultiHop": "modules.retrieval.multi_hop",
+    "NaturalProgram": "modules.prompting.natural_program",
+    "Organize": "modules.prompting.organize",
+    "Parallel": "modules.search.parallel",
+    "Particles": "modules.search.particles",
+    "PlanAndBudget": "modules.prompting.plan_and_budget",
+    "Ranker": "modules.judging.ranker",
+    "ReRead": "modules.prompting.re_read",
+    "ReAct": "modules.tools.react",
+    "Refine": "modules.judging.refine",
+    "Retrieve": "modules.retrieval.retrieve",
+    "RetrieveThenRead": "modules.retrieval.retrieve",
+    "retriever": "modules.retrieval.retriever",
+    "route": "modules.spending.route",
+    "StepBack": "modules.prompting.step_back",
+    "StepBeam": "modules.search.step_beam",
+    "StepVerifier": "modules.judging.step_verifier",
+    "temperature_ladder": "modules.selection.temperature_ladder",
+    "ThinkSum": "modules.prompting.think_sum",
+    "TreeOfThought": "modules.search.tree_of_thought",
+    "UnitTester": "modules.judging.unit_tester",
     "Budget": "optimizers.budget", "compile": "optimizers.compile",
     "exact_match": "optimizers.metrics", "numeric_match": "optimizers.metrics", "f1": "optimizers.metrics",
     "contains": "optimizers.metrics", "Metric": "optimizers.metrics", "Example": "optimizers.data",
@@ -227,6 +236,7 @@ __all__ = [
     "Module",
     "MultiHop",
     "NaturalProgram",
+    "NeuroSymbolic",
     "Objective",
     "Organize",
     "Output",
@@ -259,6 +269,7 @@ __all__ = [
     "StepVerifier",
     "StudyError",
     "ThinkSum",
+    "ToolError",
     "Trace",
     "TraceError",
     "TreeOfThought",
@@ -281,6 +292,7 @@ __all__ = [
     "f1",
     "first_valid",
     "from_archon",
+    "from_dspy",
     "instruction",
     "integer",
     "load",
@@ -288,6 +300,7 @@ __all__ = [
     "lower",
     "map",
     "mbr",
+    "mcp_tools",
     "numeric_match",
     "op",
     "optional",

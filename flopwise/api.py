@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from .backends.embedders.registry import check_embedders
-from .backends.engines.registry import engine as engine_of
+from .backends.engines.registry import engines as engines_of
 from .compiler.artifact import load as load_artifact
 from .compiler.demos import demos_in
+from .compiler.engines import check_given, check_used, engines_in
 from .compiler.lower import lower as lower_graph
 from .compiler.stages import complete, optimise
+from .ir.engines import ByEngine
 from .ir.schemas import Schema
-from .ir.target import Tokenizer
 from .ir.types import jsonable
 from .modules.program import record_class, result_class, trace
 from .pipeline import Pipeline
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .ir.choices import Config
     from .modules.base import Module
     from .modules.program import Forward
+    from .modules.tools.tool import Tool
     from .optimizers.budget import Budget
 
 P = ParamSpec("P")
@@ -41,6 +43,7 @@ def lower(
     caps: Mapping[str, int] | None = None,
     budget: Budget | None = None,
     bank: SampleBank | None = None,
+    engines: Mapping[str, Engine | str] | None = None,
 ) -> Pipeline[..., S]: ...
 @overload
 def lower(
@@ -52,6 +55,7 @@ def lower(
     caps: Mapping[str, int] | None = None,
     budget: Budget | None = None,
     bank: SampleBank | None = None,
+    engines: Mapping[str, Engine | str] | None = None,
 ) -> Pipeline[P, R]: ...
 def lower(
     program: Any,
@@ -62,6 +66,7 @@ def lower(
     caps: Mapping[str, int] | None = None,
     budget: Budget | None = None,
     bank: SampleBank | None = None,
+    engines: Mapping[str, Engine | str] | None = None,
 ) -> Any:
     """Make a pipeline of one config of a program, without a search.
 
@@ -73,6 +78,7 @@ def lower(
         caps: Most tokens of each input field; 1,024 where neither they nor data say.
         budget: Its `per_query` caps each query.
         bank: Where samples are kept, if anywhere.
+        engines: The other engines by the names that modules use, such as `{"judge": "openvino:..."}`.
 
     Raises:
         TraceError: The program cannot be traced.
@@ -81,42 +87,55 @@ def lower(
         InputError: A cap is of no input, or no whole number of at least 1.
         BudgetError: The least that the config needs is more than the budget.
         GraphError: A prompt and its output do not fit the model's context.
-        EngineError: The engine cannot be made.
+        EngineError: An engine cannot be made, a module names one that is not given, or none names one that is.
     """
-    target = engine_of(engine)
+    targets = engines_of(engine, engines)
     cap = _per_query(budget)
     graph = trace(program)
+    check_used(engines_in(graph), targets.named)
     full = complete(graph, {} if config is None else config)
     stages = optimise(graph, full)
-    most = _caps(data, caps, graph.schema, target.tokenizer)
-    plan = lower_graph(stages.result, target, most, cap)
+    most = _caps(data, caps, graph.schema, targets)
+    check_given(stages.steps[0].after, targets.named)
+    plan = lower_graph(stages.result, targets, most, cap)
     facts = {"config": jsonable(full), "demos": demos_in(stages.steps[0].after)}
-    return Pipeline(plan, target, result_class(program, graph.schema), facts, stages, bank)
+    return Pipeline(plan, targets, result_class(program, graph.schema), facts, stages, bank)
 
 
 def load(
-    path: str | Path, engine: Engine | str, *, budget: Budget | None = None, bank: SampleBank | None = None
+    path: str | Path,
+    engine: Engine | str,
+    *,
+    budget: Budget | None = None,
+    bank: SampleBank | None = None,
+    engines: Mapping[str, Engine | str] | None = None,
+    tools: Sequence[Tool] = (),
 ) -> Pipeline[..., Any]:
-    """Load an artifact for an engine; it may be another than the one it was compiled for.
+    """Load an artifact for its engines; they may be others than those it was compiled for.
 
     Args:
         path: The artifact's folder or zip.
         engine: The engine, or its spec.
         budget: Its `per_query` replaces the cap that the artifact was saved with.
         bank: Where samples are kept, if anywhere.
+        engines: The other engines by the names that its modules use. Those that only another point of its front asks
+            may be left out until `Pipeline.at` is to give that point.
+        tools: What `fw.mcp_tools` gives, where the pipeline calls tools of servers.
 
     Raises:
-        ArtifactError: It is damaged, of a newer version, or a host function is missing or changed.
+        ArtifactError: It is damaged, of a newer version, or a host function or tool is missing or changed.
         BudgetError: The cap is below the least that it needs on this model.
         GraphError: Its prompts do not fit this model's context.
-        EngineError: The engine cannot be made, or it retrieves by an embedder that is another here.
+        EngineError: An engine cannot be made, the artifact names one that is not given or not one that is, or it
+            retrieves by an embedder that is another here.
         WeightsError: It retrieves by an embedder whose weights are not on this machine.
     """
-    found = load_artifact(Path(path))
-    target = engine_of(engine)
+    found = load_artifact(Path(path), tools)
+    targets = engines_of(engine, engines)
+    check_used(found.engines, targets.named)
     check_embedders(found.graph)
-    plan = found.lower(target, _per_query(budget))
-    return Pipeline(plan, target, record_class(plan.graph.schema), found.facts, None, bank, found.front)
+    plan = found.lower(targets, _per_query(budget))
+    return Pipeline(plan, targets, record_class(plan.graph.schema), found.facts, None, bank, found.front)
 
 
 def _per_query(budget: Budget | None) -> float | None:
@@ -127,7 +146,7 @@ def _per_query(budget: Budget | None) -> float | None:
     return check_budget(budget).per_query
 
 
-def _caps(data: Any, caps: Mapping[str, int] | None, schema: Schema, tokenizer: Tokenizer) -> Mapping[str, int]:
+def _caps(data: Any, caps: Mapping[str, int] | None, schema: Schema, targets: ByEngine[Engine]) -> Mapping[str, int]:
     """Caps that the user gave, the others from the data's lengths."""
     if data is None and caps is None:
         return {}
@@ -137,4 +156,4 @@ def _caps(data: Any, caps: Mapping[str, int] | None, schema: Schema, tokenizer: 
     if data is None:
         check_caps(caps, schema)
         return caps or {}
-    return caps_of(load_data(data, schema, outputs_required=False), schema, tokenizer, caps)
+    return caps_of(load_data(data, schema, outputs_required=False), schema, targets, caps)

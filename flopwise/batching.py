@@ -12,13 +12,14 @@ from .errors import FlopwiseError, InputError, PipelineFailure
 from .ir.coercion import row_inputs
 from .ir.record import Failure, Trace
 from .ir.schemas import Field
+from .ir.target import sequences
 from .pipeline import Failed, Pipeline, run_sync
 
 if TYPE_CHECKING:
     import pandas
 
 OnRow = Callable[[int, Any], None]
-QUERIES_PER_SEQUENCE = 4  # under way for each sequence the engine runs: requests of one query wait for each other
+QUERIES_PER_SEQUENCE = 4  # under way for each sequence the engines run: requests of one query wait for each other
 
 
 def run_batch(
@@ -47,7 +48,7 @@ async def gather_rows(
     Args:
         pipeline: What runs them.
         rows: Mappings of inputs, records or examples; a generator is read as rows are needed.
-        concurrency: How many workers; by default four for each sequence the engine runs.
+        concurrency: How many workers; by default four for each sequence the engines run.
         on_row: Called with each row's index and result as it ends.
 
     Raises:
@@ -89,7 +90,7 @@ def _check_rows(rows: Any) -> None:
 
 def _workers(pipeline: Pipeline[Any, Any], rows: Any, concurrency: int | None) -> int:
     if concurrency is None:
-        concurrency = QUERIES_PER_SEQUENCE * max(pipeline.engine.capabilities.in_flight, 1)
+        concurrency = QUERIES_PER_SEQUENCE * sequences(pipeline.engines)
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise InputError(f"batch: `concurrency >= 1` must hold, but got {concurrency!r}")
     return min(concurrency, len(rows)) if isinstance(rows, Sized) else concurrency

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from .compiler.frozen import fingerprints, plan_facts
 from .errors import ArtifactError, BudgetError, ConfigError, GraphError
 from .ir.flops import format_flops, parse_flops
 from .ir.plan import Plan
@@ -65,7 +66,7 @@ def _first_that_fits(
             why = f"#{point.number} takes {format_flops(point.flops)} a query on average"
             continue
         try:
-            return point, _frozen(pipeline, point).lower(pipeline.engine, cap)
+            return point, _frozen(pipeline, point).lower(pipeline.engines, cap)
         except (BudgetError, GraphError) as error:
             why = f"#{point.number}: {error}"
     where = "here" if cap is None else f"a cap of {format_flops(cap)} a query"
@@ -77,7 +78,7 @@ def _cheapest(pipeline: Pipeline[Any, Any], front: Front, why: str) -> str:
     needs: list[tuple[float, Point]] = []
     for point in front:
         try:
-            plan = _frozen(pipeline, point).lower(pipeline.engine, None)
+            plan = _frozen(pipeline, point).lower(pipeline.engines, None)
         except (ArtifactError, GraphError):
             continue
         needs.append((max(plan.least, point.flops), point))
@@ -159,7 +160,8 @@ def _notes(*notes: str) -> str:
 
 def _changed(pipeline: Pipeline[Any, Any], point: Point, plan: Plan) -> str:
     """What to know where a query may take another number of FLOPs at most than when the point was measured."""
-    measured = pipeline.facts.get("provenance", {}).get("fingerprint", plan.fingerprint) == plan.fingerprint
+    was, now = fingerprints(pipeline.facts.get("provenance", {})), fingerprints(plan_facts(plan))
+    measured = all(was.get(name, fingerprint) == fingerprint for name, fingerprint in now.items())
     if not measured or math.isclose(plan.bound, point.bound):
         return ""
     what = "some may end early and score less" if plan.bound < point.bound else "some may draw and spend more"

@@ -10,7 +10,7 @@ from .backends.engines.registry import engine as engine_of
 from .errors import DataError
 from .indexing import solved_text
 from .modules.limits import check_whole
-from .modules.predict import Predict
+from .modules.prompting.predict import Predict
 from .modules.signature import schema_of
 
 if TYPE_CHECKING:

@@ -74,6 +74,10 @@ class SandboxError(FlopwiseError):
     """The sandbox cannot be set up on this machine; model-written code is never run without it."""
 
 
+class ToolError(FlopwiseError):
+    """A server of tools that cannot be reached or has died."""
+
+
 class ArtifactError(FlopwiseError):
     """An artifact that is damaged, from a newer version, or does not fit the engine."""
 

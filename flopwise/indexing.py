@@ -10,9 +10,9 @@ from .backends.embedders.registry import embedder as embedder_of
 from .errors import DataError, EngineError
 from .ir.index import Index, Item, key_text, weighted
 from .ir.schemas import Schema
-from .modules.documents import Documents, Passage
 from .modules.limits import check_whole
-from .modules.passages import chunks, token_count
+from .modules.retrieval.documents import Documents, Passage
+from .modules.retrieval.passages import chunks, token_count
 from .modules.signature import schema_of
 from .modules.template import answer_text
 from .modules.worked import STEPS

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from .errors import FlopwiseError, InputError, PipelineFailure
+from .ir.engines import ByEngine, by_engine
 from .ir.plan import Plan
 from .ir.record import Failure, Trace, Values
 from .modules.records import make_record, with_inputs
@@ -94,7 +95,7 @@ class Pipeline(Generic[P, R]):
 
     Args:
         plan: The lowered graph.
-        engine: The engine it was lowered for.
+        engine: The engine it was lowered for, or every engine by the name that its modules use.
         result: Class of its records.
         facts: What a search or an artifact knows of it: config, report, provenance, demos.
         explanation: The stages it came through, where it was compiled in this process.
@@ -105,7 +106,7 @@ class Pipeline(Generic[P, R]):
     def __init__(
         self,
         plan: Plan,
-        engine: Engine,
+        engine: Engine | ByEngine[Engine],
         result: type[Signature],
         facts: Mapping[str, Any] | None = None,
         explanation: Explanation | None = None,
@@ -113,7 +114,7 @@ class Pipeline(Generic[P, R]):
         points: Mapping[int, Frozen] | None = None,
     ) -> None:
         self.plan = plan
-        self.engine = engine
+        self.engines = by_engine(engine)
         self.facts = dict(facts or {})
         self.points = points or {}
         self._result = result
@@ -122,6 +123,11 @@ class Pipeline(Generic[P, R]):
         self._executable: Executable | None = None
         self._lock = threading.Lock()
         self._now: object = None  # the run that holds the lock
+
+    @property
+    def engine(self) -> Engine:
+        """The main engine; `engines` has the others, too."""
+        return self.engines.main
 
     # running --------------------------------------------------------------------------------------------
 
@@ -189,7 +195,7 @@ class Pipeline(Generic[P, R]):
             rows: Dicts of inputs, records, examples, or a pandas DataFrame. Further columns are passed over. A
                 generator is read as rows are needed.
             progress: Show a progress bar on a terminal.
-            concurrency: Queries under way at once; by default four for each sequence the engine runs.
+            concurrency: Queries under way at once; by default four for each sequence the engines run.
             on_row: Called with each row's index and result as it ends.
 
         Returns:
@@ -247,17 +253,17 @@ class Pipeline(Generic[P, R]):
     def _bind(self) -> Executable:
         from .backends.runtime.executor import Executable
         from .backends.runtime.meter import Meter
-        from .backends.runtime.scheduler import Scheduler
+        from .backends.runtime.scheduler import schedulers
 
-        return Executable(self.plan, Scheduler(self.engine, Meter(self.engine.model.cost), self._bank))
+        return Executable(self.plan, schedulers(self.engines, Meter(), self._bank))
 
     def with_bank(self, bank: SampleBank) -> Pipeline[P, R]:
         """The same pipeline with its samples kept in a bank: what was asked before is not asked again."""
-        return Pipeline(self.plan, self.engine, self._result, self.facts, self._explanation, bank, self.points)
+        return Pipeline(self.plan, self.engines, self._result, self.facts, self._explanation, bank, self.points)
 
     def changed(self, plan: Plan, facts: Mapping[str, Any], explanation: Explanation | None) -> Pipeline[P, R]:
-        """A pipeline of another plan of the same program on the same engine."""
-        return Pipeline(plan, self.engine, self._result, facts, explanation, self._bank, self.points)
+        """A pipeline of another plan of the same program on the same engines."""
+        return Pipeline(plan, self.engines, self._result, facts, explanation, self._bank, self.points)
 
     def at(
         self,
@@ -291,7 +297,7 @@ class Pipeline(Generic[P, R]):
         return choose(self, point, per_query, mean, score, limits)
 
     def close(self) -> None:
-        """Give back what running took, the engine excepted."""
+        """Give back what running took, the engines excepted."""
         if self._executable is not None:
             self._executable.close()
             self._executable = None
@@ -325,7 +331,7 @@ class Pipeline(Generic[P, R]):
         """The exact text of every prompt by node, chat template and all, inputs as `{field}`."""
         from .compiler.show import prompt_texts
 
-        return prompt_texts(self.plan, self.engine.tokenizer)
+        return prompt_texts(self.plan, self.engines)
 
     def explain(self) -> str:
         """Every stage from the traced program to the plan."""
@@ -358,7 +364,7 @@ class Pipeline(Generic[P, R]):
             from .reporting import FILE, report_of
 
             more[FILE] = report_of(self).encode()
-        return save(self.plan, self.facts, self.engine, Path(path), self.points, more)
+        return save(self.plan, self.facts, self.engines, Path(path), self.points, more)
 
 
 __all__ = ["Failed", "Pipeline", "run_sync"]

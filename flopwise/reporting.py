@@ -25,10 +25,10 @@ FILE = "report.html"
 def report_of(pipeline: Pipeline[Any, Any]) -> str:
     """The report of a pipeline, as HTML."""
     plan, facts = pipeline.plan, pipeline.facts
-    prompts = prompt_texts(plan, pipeline.engine.tokenizer)
+    prompts = prompt_texts(plan, pipeline.engines)
     return page(
         Found(
-            plan.graph.name, report=facts.get("report", {}), provenance=provenance_of(plan, facts, pipeline.engine),
+            plan.graph.name, report=facts.get("report", {}), provenance=provenance_of(facts, pipeline.engines),
             config=facts.get("config", {}), demos=facts.get("demos", ()), graph=plan.graph,
             bounds=plan.bounds_by_node(), prompts=prompts,
         )

@@ -18,19 +18,19 @@ from flopwise.compiler.stages import complete, optimise
 from flopwise.ir.flops import Cost, FlatCost, ModelShape
 from flopwise.ir.plan import Plan
 from flopwise.modules.branches import choice, optional
-from flopwise.modules.chain_of_thought import ChainOfThought
 from flopwise.modules.control import loop, map_, op, when
-from flopwise.modules.critic import Critic
-from flopwise.modules.ensemble import Ensemble
+from flopwise.modules.judging.critic import Critic
+from flopwise.modules.judging.verifier import Verifier
 from flopwise.modules.open import instruction, integer, real
-from flopwise.modules.plan_and_solve import PlanAndSolve, PlanThenSolve
-from flopwise.modules.predict import Predict
 from flopwise.modules.program import Program, trace
-from flopwise.modules.program_of_thought import ProgramOfThought
-from flopwise.modules.reducers import best, vote
+from flopwise.modules.prompting.chain_of_thought import ChainOfThought
+from flopwise.modules.prompting.plan_and_solve import PlanAndSolve, PlanThenSolve
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.sampling import sample
+from flopwise.modules.selection.ensemble import Ensemble
+from flopwise.modules.selection.reducers import best, vote
 from flopwise.modules.signature import Input, Output, Signature
-from flopwise.modules.verifier import Verifier
+from flopwise.modules.tools.program_of_thought import ProgramOfThought
 
 SHAPE = ModelShape(layers=2, hidden=64, heads=4, kv_heads=2, head_dim=16, intermediate=128, vocab=300)
 UNIT = FlatCost(1.0)
@@ -159,7 +159,9 @@ PROGRAMS: tuple[type[Program], ...] = (Solver, Committee, Refining, Cascade, Jud
 class PretendSandbox:
     """Stands in for the sandbox where the programs are no programs: `answer = N` gives N, all else fails at length."""
 
-    async def run(self, program: str, variables: tuple[str, ...], seconds: float = 5.0) -> ExecutionResult:
+    async def run(
+        self, program: str, variables: tuple[str, ...], seconds: float = 5.0, language: str = "python"
+    ) -> ExecutionResult:
         found = re.search(r"answer = (-?\d+)", program)
         if found is None:
             return ExecutionResult(False, {}, "", f"no answer in {program} " * 9, 0.0)
@@ -183,7 +185,7 @@ class Ready:
         """All the rows side by side, by one executable."""
 
         async def work() -> list[Run]:
-            scheduler = Scheduler(self.engine, Meter(self.engine.model.cost))
+            scheduler = Scheduler(self.engine, Meter())
             executable = Executable(self.plan, scheduler, cast(Any, PretendSandbox()))
             try:
                 return list(await asyncio.gather(*(executable.run(row, frozenset(keep)) for row in rows)))

@@ -40,7 +40,7 @@ DRAWN = {"draft": "ChainOfThought", "n": 3, "judge": "Verifier"}
 SCRIPT = """
 import json, sys
 import flopwise as fw
-replies = {"So it is 8.": "8", "So 8 again.": "8", "Hence 9.": "9", "Think step by step": ["So it is 8.", "Hence 9."]}
+replies = {"So it is 8.": "8", "So 8 again.": "8", "Hence 9.": "9", "Reason step by step": ["So it is 8.", "Hence 9."]}
 engine = fw.ScriptedEngine(replies, default="2", scores={"": [0.75, 0.25]})
 loaded = fw.load(sys.argv[1], engine=engine)
 record = loaded(question="3 + 5?")
@@ -52,7 +52,7 @@ print(json.dumps({"hash": loaded.plan.hash, "answer": record.answer, "flops": re
 
 def engine(name: str = "scripted") -> fw.ScriptedEngine:
     replies = {"So it is 8.": "8", "So 8 again.": "8", "Hence 9.": "9"}
-    replies["Think step by step"] = ["So it is 8.", "Hence 9."]  # type: ignore[assignment]
+    replies["Reason step by step"] = ["So it is 8.", "Hence 9."]  # type: ignore[assignment]
     return fw.ScriptedEngine(replies, default="2", scores={"": [0.75, 0.25]}, settings=ScriptedSettings(name=name))
 
 

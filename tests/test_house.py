@@ -22,6 +22,18 @@ ALLOWED = {
     "backends": {"errors", "ir"},
     "report": {"errors", "ir"},
 }
+# What each room of the modules may import, besides itself and the files beside the rooms; those import no room.
+ROOMS = {
+    "prompting": set(),
+    "tools": {"prompting"},
+    "retrieval": {"prompting"},
+    "judging": {"prompting"},
+    "selection": {"prompting", "judging"},
+    "search": {"prompting"},
+    "spending": {"prompting", "judging", "selection"},
+    "stacks": {"prompting", "tools", "judging", "selection"},
+    "importers": {"prompting", "judging", "selection"},
+}
 HEAVY = (
     "numpy",
     "pandas",
@@ -36,6 +48,8 @@ HEAVY = (
     "rich",
     "psycopg",
     "sqlalchemy",
+    "mcp",
+    "clingo",
 )
 
 
@@ -66,6 +80,16 @@ def test_imports_point_one_way(path: Path) -> None:
         assert first not in FOLDERS, f"{path} imports the bare name {name}"
         if first == "flopwise" and rest and part in ALLOWED:
             assert rest[0] in ALLOWED[part] | {part}, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "modules").rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_rooms_of_modules_depend_one_way(path: Path) -> None:
+    room, *below = path.relative_to(PACKAGE / "modules").with_suffix("").parts
+    allowed = ROOMS[room] | {room} if below else set()
+    for name in imported(path):
+        _, folder, *rest = [*name.split("."), ""]
+        if folder == "modules" and rest[0] in ROOMS:
+            assert rest[0] in allowed, f"{path} imports {name}"
 
 
 def test_the_rule_would_notice(tmp_path: Path) -> None:

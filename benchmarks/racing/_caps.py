@@ -12,7 +12,7 @@ from unittest.mock import patch
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
 from flopwise.backends.runtime.meter import Meter
-from flopwise.ir.flops import Cost, FlatCost
+from flopwise.ir.flops import FlatCost
 from flopwise.optimizers.cells import CellRow, CellStore
 
 PRICE = 1e6  # FLOPs a token; a token is a byte here
@@ -95,8 +95,8 @@ def collected() -> Iterator[tuple[list[CellRow], list[Meter]]]:
         cells.append(row)
         put(store, row)
 
-    def kept(cost: Cost | None, cap: float | None = None) -> Meter:
-        meters.append(Meter(cost, cap))
+    def kept(cap: float | None = None) -> Meter:
+        meters.append(Meter(cap))
         return meters[-1]
 
     with patch.object(CellStore, "put", keep), patch("flopwise.optimizers.search.Meter", kept):

@@ -100,12 +100,18 @@ def _turns(args: Namespace) -> Iterator[Stage]:
 def _of_artifact(args: Namespace) -> tuple[Stage, ...]:
     """The requests of an artifact's plan: every one that it may make, at its longest."""
     from ..compiler.artifact import read
+    from ..compiler.engines import engines_in
     from ..compiler.lengths import Lengths
     from ..compiler.lower import lower
     from .run import engine_of
     from .words import make_engine
 
     found = read(Path(args.artifact))
+    if names := engines_in(found.graph):
+        raise InputError(
+            f"--artifact {args.artifact}: its pipeline asks the engines main and {', '.join(names)}, and capacity is "
+            "planned for the servers of one model; give that model's load by --prompt-tokens and --output-tokens"
+        )
     caps = found.caps if args.input_tokens is None else dict.fromkeys(found.caps, args.input_tokens)
     with closing(make_engine(args.engine or engine_of(found))) as engine:
         plan = lower(found.graph, engine, caps)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from .words import Commands, add_command, add_engine, add_program, make_engine, say
+from .words import Commands, add_command, add_engines, add_program, engine_specs, made_engines, say
 
 if TYPE_CHECKING:
     from ..backends.engines._base import Engine
+    from ..ir.engines import ByEngine
     from ..optimizers.objectives import Objective
     from ..pipeline import Pipeline
 
@@ -43,7 +43,7 @@ def add(commands: Commands) -> None:
         default=[],
         help="what else to measure, such as words=lower:FILE.py:FUNCTION; once for each",
     )
-    add_engine(parser, True, "what generates, such as openvino:qwen2.5-coder-1.5b-instruct")
+    add_engines(parser, True, "what generates, such as openvino:qwen2.5-coder-1.5b-instruct")
     budget = parser.add_argument_group("budget")
     budget.add_argument("--per-query", metavar="FLOPS", help='most that one query may take, such as "4 TFLOP"')
     budget.add_argument("--search", metavar="FLOPS", help='most that the whole search may take, such as "1 PFLOP"')
@@ -66,9 +66,9 @@ def run(args: Namespace) -> int:
     output, study = Path(args.output), args.study or f"{args.output.rstrip('/')}.study"
     check_writable(output)
     task = {**_task(args), "program": load_program(args.program), "study": study}
-    with closing(make_engine(args.engine)) as engine:
+    with made_engines(engine_specs(args.engine)) as engines:
         try:
-            pipeline = _compile(task, engine)
+            pipeline = _compile(task, engines)
         except KeyboardInterrupt:
             say(f"flopwise: stopped; {_kept(study)}")
             return 130
@@ -129,10 +129,10 @@ def _objective(text: str) -> tuple[str, Objective]:
     return name, Objective(named(measure), cast("Better", better))
 
 
-def _compile(task: dict[str, Any], engine: Engine) -> Pipeline[Any, Any]:
+def _compile(task: dict[str, Any], engines: ByEngine[Engine]) -> Pipeline[Any, Any]:
     from ..optimizers.compile import compile
 
-    return compile(engine=engine, **task)
+    return compile(engine=engines.main, engines=engines.named, **task)
 
 
 def _tell(pipeline: Pipeline[Any, Any], output: Path) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from contextlib import closing
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from .words import Commands, add_command, add_engine, add_program, make_engine
+from .words import Commands, add_command, add_engines, add_program, engine_specs, made_engines
 
 if TYPE_CHECKING:
     from ..ir.choices import ChoiceValue, Var
@@ -17,7 +16,7 @@ def add(commands: Commands) -> None:
     """Add the command and its arguments."""
     parser = add_command(commands, "lower", run, "show a program's choices, and the graph and plan of one config")
     add_program(parser)
-    add_engine(parser, False, "what the plan is for; without one there is no plan")
+    add_engines(parser, False, "what the plan is for; without one there is no plan")
     parser.add_argument(
         "--set",
         metavar="CHOICE=VALUE",
@@ -40,14 +39,14 @@ def run(args: Namespace) -> int:
     choices = {v.name: v for v in open_values(graph)}
     config = complete(graph, dict(_assigned(text, choices) for text in args.set))
     print("\n".join(["Choices:", *(_line(v, config) for v in choices.values())]))
-    if args.engine is None:
+    if not args.engine:
         stages = optimise(graph, config)
         print(f"\n{stages.as_text() if args.explain else stages.result.as_text()}")
         return 0
     from ..api import lower
 
-    with closing(make_engine(args.engine)) as engine:
-        pipeline = lower(program, engine=engine, config=config)
+    with made_engines(engine_specs(args.engine)) as engines:
+        pipeline = lower(program, engine=engines.main, engines=engines.named, config=config)
         print(f"\n{pipeline.explain() if args.explain else pipeline.as_text()}")
     return 0
 

@@ -67,6 +67,8 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"The search took {flops_text(spent['spent'])}, {spent['requests']:,} requests and "
         f"{report['seconds']:.0f} s; {report['reused']:.0%} of its prompt tokens were reused."
     )
+    engines = spent.get("engines", {})
+    lines += [f"By engine: {', '.join(f'{name} {flops_text(f)}' for name, f in engines.items())}."] if engines else []
     return "\n".join([*lines, *demos_text(report.get("demos", {}))])  # reports of earlier versions have none
 
 

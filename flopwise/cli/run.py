@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from contextlib import closing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .words import Commands, add_command, add_engine, make_engine, say
+from ..ir.engines import MAIN
+from .words import Commands, add_command, add_engines, engine_specs, made_engines, say
 
 if TYPE_CHECKING:
     from ..compiler.artifact import Loaded
@@ -22,7 +23,7 @@ def add(commands: Commands) -> None:
     """Add the command and its arguments."""
     parser = add_command(commands, "run", run, "answer queries with an artifact", _MORE)
     parser.add_argument("artifact", metavar="ARTIFACT", help="the folder or zip")
-    add_engine(parser, False, "what generates; by default the model that the artifact was made for")
+    add_engines(parser, False, "what generates; by default the model that the artifact was made for")
     parser.add_argument(
         "--at", metavar="FLOPS", help="another point of the front: the best-scoring one under this cap per query"
     )
@@ -48,8 +49,9 @@ def run(args: Namespace) -> int:
     found = read(Path(args.artifact))
     schema = found.graph.schema
     rows = read_input(args.input, schema) if args.input else read_rows(args.rows, schema)
-    with closing(make_engine(args.engine or engine_of(found))) as engine, writer(args.output) as out:
-        pipeline = load(args.artifact, engine)
+    specs = _with_own(engine_specs(args.engine), found, every=bool(args.at))
+    with made_engines(specs) as engines, writer(args.output) as out:
+        pipeline = load(args.artifact, engines.main, engines=engines.named)
         if args.at:
             pipeline = pipeline.at(per_query=args.at)
             say(f"flopwise: {_chosen(pipeline)}")
@@ -75,16 +77,30 @@ def _chosen(pipeline: Pipeline[Any, Any]) -> str:
     return f"{point}" + (f"; {report['holdout']['note']}" if report["holdout"]["note"] else "")
 
 
-def engine_of(found: Loaded) -> str:
-    """The engine that an artifact was made for, where its name alone says which."""
+def _with_own(given: Mapping[str, str], found: Loaded, every: bool) -> dict[str, str]:
+    """The specs that are given, and for each engine left out the one that the artifact was made for.
+
+    Args:
+        given: Specs by the engines' names.
+        found: The artifact.
+        every: True for the engines of all points of its front, False for those of its own.
+    """
+    from ..compiler.engines import engines_in
+
+    asked = (MAIN, *(found.engines if every else engines_in(found.graph)))
+    return {**{name: engine_of(found, name) for name in asked if name not in given}, **given}
+
+
+def engine_of(found: Loaded, name: str = MAIN) -> str:
+    """The spec of an engine that an artifact was made for, where the model's name alone says which."""
     from ..errors import EngineError
 
     provenance = found.facts["provenance"]
-    if provenance.get("engine") != "OpenVinoEngine":
-        raise EngineError(
-            f"artifact {str(found.path)!r}: its engine has no name to make it by; say which with --engine"
-        )
-    return f"openvino:{provenance['model']}"
+    noted = provenance if name == MAIN else provenance.get("engines", {}).get(name, {})
+    if noted.get("engine") != "OpenVinoEngine":
+        which, option = ("its engine", "--engine") if name == MAIN else (f"its engine {name!r}", f"--engine {name}=")
+        raise EngineError(f"artifact {str(found.path)!r}: {which} has no name to make it by; say which with {option}")
+    return f"openvino:{noted['model']}"
 
 
 def _many(pipeline: Pipeline[Any, Any], rows: list[dict[str, Any]], out: Any, trace: bool) -> int:
@@ -135,7 +151,8 @@ def _trace(trace: Any) -> dict[str, Any]:
     asked = [
         {
             "node": r.node,
-            "prompt": trace.decode(r.ids),
+            "engine": r.engine,
+            "prompt": trace.prompt_of(r),
             "outputs": list(r.outputs),
             "prompt_tokens": len(r.ids),
             "cached_tokens": r.cached,
@@ -158,10 +175,13 @@ def _show_trace(args: Namespace, trace: Any) -> None:
     for r in trace.requests:
         say(f"\n{r.node}: {len(r.ids)} prompt tokens, {r.cached} of them resident, {r.completion} generated, "
             f"{format_flops(r.flops)}")  # fmt: skip
-        for text in (trace.decode(r.ids), *r.outputs):
+        for text in (trace.prompt_of(r), *r.outputs):
             say("\n".join(f"  | {line}" for line in text.splitlines()) + "\n")
     for found in trace.retrieved:
         say(f"{found.node}: {', '.join(found.ids)}, {format_flops(found.flops)}")
+    by_engine = trace.by_engine()
+    for name, counts in by_engine.items() if len(by_engine) > 1 else ():
+        say(f"engine {name}: {counts['requests']} requests, {format_flops(counts['flops'])}")
     for failure in trace.failures:
         say(f"failed: {failure.node}: {failure.reason}")
     say(f"{format_flops(trace.flops)} in all, at most {format_flops(trace.bound)} allowed")

@@ -52,7 +52,7 @@ def _text(found: Loaded, prompts: dict[str, str], args: Namespace) -> str:
 
     facts = found.facts
     cap = f"at most {flops_text(found.cap)} a query" if found.cap else "no cap per query"
-    said = [f"{args.artifact}: {found.graph.name}, made by flopwise {found.made_by} for {found.plan['model']}, {cap}"]
+    said = [f"{args.artifact}: {found.graph.name}, made by flopwise {found.made_by} for {_models(found.plan)}, {cap}"]
     if facts["report"]:
         said += filter(None, [verdict(facts["report"]), front_text(facts["report"])])
     said.append(f"Config: {config_text(facts['config'])}" if facts["config"] else "Config: no choices")
@@ -66,6 +66,11 @@ def _text(found: Loaded, prompts: dict[str, str], args: Namespace) -> str:
     return "\n\n".join(said)
 
 
+def _models(plan: Mapping[str, Any]) -> str:
+    """The main engine's model, then those of the others by the engines' names."""
+    return ", ".join([plan["model"], *(f"{name} on {m['model']}" for name, m in plan.get("engines", {}).items())])
+
+
 def _lines(provenance: Mapping[str, Any]) -> list[str]:
     from ..report.words import flops_text
 
@@ -76,7 +81,9 @@ def _lines(provenance: Mapping[str, Any]) -> list[str]:
 
 
 def _flat(value: Any) -> str:
-    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
+    if not isinstance(value, Mapping):
+        return str(value)
+    return ", ".join(f"{k} ({_flat(v)})" if isinstance(v, Mapping) else f"{k} {v}" for k, v in value.items())
 
 
 def _indented(text: str) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..backends.engines._base import Engine
+    from ..ir.engines import ByEngine
+
+_NAMED = re.compile("([A-Za-z_][A-Za-z0-9_-]*)=(.+)")  # a spec has a colon before any equals sign
 
 Commands = Any  # argparse keeps the type of `add_subparsers()` to itself
 WIDEST = 160  # columns where output is no terminal and so has no width
@@ -31,9 +37,49 @@ def add_program(parser: ArgumentParser) -> None:
     )
 
 
-def add_engine(parser: ArgumentParser, required: bool, help: str) -> None:
-    """The option that names an engine."""
-    parser.add_argument("--engine", metavar="SPEC", required=required, help=help)
+def add_engines(parser: ArgumentParser, required: bool, help: str) -> None:
+    """The option that names engines: the main one, and those that modules name."""
+    more = "once more as NAME=SPEC for each engine that modules name"
+    parser.add_argument(
+        "--engine", metavar="[NAME=]SPEC", action="append", required=required, default=[], help=f"{help}; {more}"
+    )
+
+
+def engine_specs(given: list[str]) -> dict[str, str]:
+    """Specs by the engines' names, that of the main one without a name before it.
+
+    Raises:
+        EngineError: Two are given for one name.
+    """
+    from ..errors import EngineError
+    from ..ir.engines import MAIN
+
+    specs: dict[str, str] = {}
+    for text in given:
+        found = _NAMED.fullmatch(text)
+        name, spec = (found[1], found[2]) if found else (MAIN, text)
+        if name in specs:
+            which = "the main engine is" if name == MAIN else f"{name} is"
+            raise EngineError(f"--engine {text}: {which} given twice, first as {specs[name]}; leave one out")
+        specs[name] = spec
+    return specs
+
+
+@contextmanager
+def made_engines(specs: Mapping[str, str]) -> Iterator[ByEngine[Engine]]:
+    """Engines from their specs by name, closed at the end; raises as `make_engine` does.
+
+    Raises:
+        EngineError: There is no main one among them.
+    """
+    from ..errors import EngineError
+    from ..ir.engines import MAIN, ByEngine
+
+    if MAIN not in specs:
+        raise EngineError(f"--engine: only {', '.join(specs)} is given; give the main engine, too: --engine SPEC")
+    with ExitStack() as stack:
+        made = {name: stack.enter_context(closing(make_engine(spec))) for name, spec in specs.items()}
+        yield ByEngine(made.pop(MAIN), made)
 
 
 def make_engine(spec: str) -> Engine:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .words import Commands, add_command, add_engine, console, make_engine, say
+from .words import Commands, add_command, add_engines, console, engine_specs, made_engines, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
         help="the search's program; may be left out where the search needs none of its code",
     )
     parser.add_argument("--study", metavar="ADDRESS", required=True, help="postgresql://user@host/database?study=NAME")
-    add_engine(parser, True, "what generates here, of the model that the search is of")
+    add_engines(parser, True, "what generates here, of the model that the search is of")
     parser.add_argument("--metric", metavar="FILE.py:FUNCTION", help="the search's metric, where it is your own")
 
 
@@ -46,9 +46,9 @@ def run(args: Namespace) -> int:
 
     program = load_program(args.program) if args.program else None
     metric = named(args.metric) if args.metric else None
-    with closing(make_engine(args.engine)) as engine, _shown() as show:
+    with made_engines(engine_specs(args.engine)) as engines, _shown() as show:
         try:
-            part = join(args.study, engine, program, metric, show)
+            part = join(args.study, engines, program, metric, show)
         except KeyboardInterrupt:
             say("flopwise: stopped; what was drawn is kept, and the cells this worker was at are given back")
             return 130

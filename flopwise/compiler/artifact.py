@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArtifactError, GraphError
+from ..ir.engines import MAIN, ByEngine, by_engine
 from ..ir.graph import Graph
 from ..ir.plan import Plan
 from ..ir.serial import graph_from_json, to_json
 from ..ir.target import Target
+from ..modules.tools.tool import Tool
 from .artifact_front import StoredFront, front_files
 from .artifact_hosts import resolve_hosts
 from .artifact_index import apart, together
 from .artifact_json import as_lines, as_text, plain, read_lines, read_object
 from .artifact_read import PIPELINE, Files, read_files
 from .artifact_write import write_files
-from .frozen import Frozen, plan_facts, read_plan_facts
+from .engines import engines_in
+from .frozen import Frozen, engine_facts, fingerprints, plan_facts, read_plan_facts
 from .lengths import DEFAULT_INPUT_CAP
 from .show import prompt_texts
 from .spec import verify
@@ -47,10 +50,12 @@ class Loaded:
         caps: Most tokens of each input field.
         cap: FLOPs allowed per query; None for no cap.
         made_by: The version of flopwise that wrote it.
-        plan: `hash` of the plan it was saved with, and the `model` and `fingerprint` that was lowered for.
+        plan: `hash` of the plan it was saved with, the `model` and `fingerprint` that was lowered for, and under
+            `engines` the same of each engine that it names.
         bounds: Its bounds by node, as `Plan.bounds_by_node` gave them; none in what earlier versions saved.
         facts: `config`, `report`, `provenance` and `demos`.
         files: Every file, its sum checked.
+        tools: Tools of servers that were given to it.
     """
 
     path: Path
@@ -58,10 +63,11 @@ class Loaded:
     caps: Mapping[str, int]
     cap: float | None
     made_by: str
-    plan: Mapping[str, str]
+    plan: Mapping[str, Any]
     bounds: Mapping[str, Mapping[str, float]]
     facts: dict[str, Any]
     files: Files = field(repr=False)
+    tools: Sequence[Tool] = ()
 
     @property
     def frozen(self) -> Frozen:
@@ -72,7 +78,7 @@ class Loaded:
     @property
     def front(self) -> Mapping[int, Frozen]:
         """The points of the search's front by number, this one among them; each is read when it is first asked for."""
-        return StoredFront(self.path, self.files, self.frozen, chosen_in(self.facts))
+        return StoredFront(self.path, self.files, self.frozen, chosen_in(self.facts), self.tools)
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -82,34 +88,45 @@ class Loaded:
         files = {name: self.files.get(f"prompts/{file_name(name, taken)}.txt", b"") for name in nodes}
         return {name: data.decode("utf-8", "replace") for name, data in files.items()}
 
-    def lower(self, engine: Target, cap: float | None = None) -> Plan:
-        """The plan for an engine; `cap` replaces the artifact's own.
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The names of the engines that it, or another point of its front, asks beside the main one."""
+        noted = (*self.plan.get("engines", ()), *self.facts["provenance"].get("engines", ()), *engines_in(self.graph))
+        return tuple(dict.fromkeys(noted))
+
+    def lower(self, engines: Target | ByEngine[Target], cap: float | None = None) -> Plan:
+        """The plan for its engines; `cap` replaces the artifact's own.
 
         Raises:
-            ArtifactError: The model is the one it was saved with, but the plan comes out different.
-            BudgetError: The cap is below the least the plan needs on this model.
-            GraphError: The prompts do not fit the model's context.
+            ArtifactError: The models are those it was saved with, but the plan comes out different.
+            BudgetError: The cap is below the least the plan needs on these models.
+            GraphError: The prompts do not fit a model's context.
+            EngineError: It names an engine that is not given.
         """
-        plan = self.frozen.lower(engine, self.cap if cap is None else cap)
-        measured = self.facts["provenance"]
-        if measured.get("fingerprint", engine.model.fingerprint) != engine.model.fingerprint:
-            _log.warning(
-                "artifact %s was measured on %s (%s); here it runs on %s (%s), where its scores and FLOPs do not hold",
-                self.path, measured.get("model"), measured["fingerprint"], engine.model.name, engine.model.fingerprint,
-            )  # fmt: skip
+        plan = self.frozen.lower(engines, self.cap if cap is None else cap)
+        noted = self.facts["provenance"]
+        measured = fingerprints(noted)
+        for name, model in plan.models.items():
+            if measured.get(name, model.fingerprint) != model.fingerprint:
+                was = noted if name == MAIN else noted["engines"][name]
+                _log.warning(
+                    "artifact %s was measured on %s (%s); here%s it runs on %s (%s), where its scores and FLOPs do not "
+                    "hold", self.path, was.get("model"), measured[name], "" if name == MAIN else f" as {name!r}",
+                    model.name, model.fingerprint,
+                )  # fmt: skip
         return plan
 
 
 def save(
-    plan: Plan, facts: Mapping[str, Any], engine: Target, path: Path, front: Mapping[int, Frozen] | None = None,
-    more: Mapping[str, bytes] | None = None,
+    plan: Plan, facts: Mapping[str, Any], engines: Target | ByEngine[Target], path: Path,
+    front: Mapping[int, Frozen] | None = None, more: Mapping[str, bytes] | None = None,
 ) -> Path:  # fmt: skip
     """Write an artifact and return its path.
 
     Args:
         plan: What to freeze.
         facts: What is known of it: `config`, `report`, `provenance` and `demos`, as far as there are any.
-        engine: The engine it was lowered for, for the text of the prompts.
+        engines: The engines it was lowered for: their names, and the text of the prompts.
         path: A folder, or a zip where it ends in `.zip`; an artifact that is there is replaced.
         front: The points of the search's front by number, if there was one.
         more: Further files for people, by name.
@@ -118,30 +135,31 @@ def save(
         ArtifactError: Something else is at the path, it cannot be written, or a host function has no import path.
     """
     resolve_hosts(plan.graph)
+    targets = by_engine(engines)
     graph, indexes = apart(plan.graph, file_name)
     files: Files = {
         PIPELINE: as_text(_pipeline(plan, graph)),
         **indexes,
         REPORT: as_text(plain(facts.get("report", {}))),
-        PROVENANCE: as_text(plain(provenance_of(plan, facts, engine))),
+        PROVENANCE: as_text(plain(provenance_of(facts, targets))),
         DEMOS: as_lines(facts.get("demos", ())),
         **front_files(front or {}, chosen_in(facts)),
     }
     taken: set[str] = set()
-    for node, text in prompt_texts(plan, engine.tokenizer).items():
+    for node, text in prompt_texts(plan, targets).items():
         files[f"prompts/{file_name(node, taken)}.txt"] = text.encode("utf-8", "surrogateescape")
     write_files({**(more or {}), **files}, path)
     return path
 
 
-def load(path: Path) -> Loaded:
-    """Read an artifact, every byte checked, its host functions imported.
+def load(path: Path, tools: Sequence[Tool] = ()) -> Loaded:
+    """Read an artifact, every byte checked, its host functions imported, tools of servers found among `tools`.
 
     Raises:
-        ArtifactError: It is damaged, of a newer version, or a host function is missing or changed.
+        ArtifactError: It is damaged, of a newer version, or a host function or tool is missing or changed.
     """
     found = read(path)
-    return replace(found, graph=resolve_hosts(found.graph))
+    return replace(found, graph=resolve_hosts(found.graph, tools), tools=tools)
 
 
 def read(path: Path) -> Loaded:
@@ -212,13 +230,11 @@ def _pipeline(plan: Plan, graph: Graph) -> dict[str, Any]:
     }
 
 
-def provenance_of(plan: Plan, facts: Mapping[str, Any], engine: Target) -> dict[str, Any]:
+def provenance_of(facts: Mapping[str, Any], engines: ByEngine[Target]) -> dict[str, Any]:
     """What a search noted comes over what is known here: saved again, an artifact keeps where it was measured."""
     noted = facts.get("provenance", {})
     return {
-        "model": plan.model,
-        "fingerprint": plan.fingerprint,
-        "engine": type(engine).__name__,
+        **engine_facts(engines),
         "config": facts.get("config", {}),
         **noted,
         "versions": {**versions(), **noted.get("versions", {})},

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ArtifactError, GraphError
 from ..ir.serial import graph_from_json, to_json
+from ..modules.tools.tool import Tool
 from .artifact_hosts import resolve_hosts
 from .artifact_json import as_text, plain, read_object
 from .artifact_read import Files
@@ -33,14 +34,16 @@ class StoredFront(Mapping[int, Frozen]):
         files: Its files, their sums checked.
         own: The pipeline that the artifact is: its caps hold for every point.
         number: Its number; None where it comes from no search.
+        tools: Tools of servers, for the points that call them.
 
     Raises:
         ArtifactError: On asking for a point whose file is not of this format, or whose host function is missing.
     """
 
-    def __init__(self, path: Path, files: Files, own: Frozen, number: int | None) -> None:
+    def __init__(self, path: Path, files: Files, own: Frozen, number: int | None, tools: Sequence[Tool] = ()) -> None:
         self._path = path
         self._own = own
+        self._tools = tools
         found = {match: data for name, data in files.items() if (match := _NAME.fullmatch(name))}
         self._texts = {int(match[1]): data for match, data in found.items()}
         self._read: dict[int, Frozen] = {}
@@ -71,7 +74,7 @@ class StoredFront(Mapping[int, Frozen]):
             )  # fmt: skip
         except (GraphError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ArtifactError(f"artifact {str(self._path)!r}: {name} is no point of a front: {error}") from error
-        return replace(found, graph=resolve_hosts(graph))
+        return replace(found, graph=resolve_hosts(graph, self._tools))
 
 
 def front_files(front: Mapping[int, Frozen], own: int | None) -> Files:

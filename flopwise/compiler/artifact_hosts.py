@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,22 +13,52 @@ from ..errors import ArtifactError, TraceError
 from ..ir.graph import Graph
 from ..ir.nodes import Host, Node
 from ..modules.control import source_hash
+from ..modules.tools.tool import REMOTE, Tool
 
 
-def resolve_hosts(graph: Graph) -> Graph:
+def resolve_hosts(graph: Graph, tools: Sequence[Tool] = ()) -> Graph:
     """The graph with each host function imported.
 
+    Args:
+        graph: Read from an artifact, or made here.
+        tools: What a tool of a server is found among: by its server and name, else by its name alone, since a server
+            may be elsewhere here. Nothing that an artifact names is ever started.
+
     Raises:
-        ArtifactError: A function cannot be imported by name, or its source is another; names it and both hashes.
+        ArtifactError: A function cannot be imported by name, or its source is another; names it and both hashes. A tool
+            is not given, or takes other arguments.
     """
-    nodes = tuple(_resolved(node) for node in graph.nodes)
-    return graph.replace(nodes=nodes).map_bodies(resolve_hosts)
+    nodes = tuple(_resolved(node, tools) for node in graph.nodes)
+    return graph.replace(nodes=nodes).map_bodies(lambda body: resolve_hosts(body, tools))
 
 
-def _resolved(node: Node) -> Node:
-    if not isinstance(node.attrs, Host):
+def _resolved(node: Node, tools: Sequence[Tool]) -> Node:
+    host = node.attrs
+    if not isinstance(host, Host):
         return node
-    return replace(node, attrs=replace(node.attrs, fn=_function(node.name, node.attrs)))
+    if host.target.startswith(REMOTE):
+        return node if host.fn is not None else replace(node, attrs=replace(host, fn=_remote(node.name, host, tools)))
+    return replace(node, attrs=replace(host, fn=_function(node.name, host)))
+
+
+def _remote(node: str, host: Host, tools: Sequence[Tool]) -> Callable[..., Any] | None:
+    server, _, name = host.target.removeprefix(REMOTE).rpartition("#")
+    wanted = f"node {node!r} calls the tool {name!r} of the MCP server `{server}` (hash of its arguments "
+    wanted += f"{host.source_hash})"
+    of_name = [t.host for t in tools if t.name == name and t.host.target.startswith(REMOTE)]
+    found = [h for h in of_name if h.target == host.target] or of_name
+    if not found:
+        how = f"url={server!r}" if "://" in server.split(" ")[0] else repr(shlex.split(server))
+        raise ArtifactError(f"{wanted}; give it: fw.load(path, engine, tools=fw.mcp_tools({how}))")
+    if len({h.target for h in found}) > 1:
+        where = ", ".join(h.target for h in found)
+        raise ArtifactError(f"{wanted}, but of the tools given several have that name: {where}; give one of them")
+    if found[0].source_hash != host.source_hash:
+        raise ArtifactError(
+            f"{wanted}, but the one given takes other arguments ({found[0].source_hash}); run the server's version of "
+            "then, or compile again"
+        )
+    return found[0].fn
 
 
 def _function(node: str, host: Host) -> Callable[..., Any]:

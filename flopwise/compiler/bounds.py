@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ..ir.flops import Cost
+from ..ir.engines import ByEngine
+from ..ir.flops import Cost, price
 from ..ir.graph import Graph
 from ..ir.nodes import Attrs, Const, Gather, Generate, Host, Input, Loop, Node, Pack, Retrieve
 from ..ir.plan import Bound, Carry, Fill, PromptPlan, Static
 from ..ir.prompt import Ref
+from ..ir.target import Target
 from .lengths import Lengths
 
 
 class Bounds:
-    """Computes the bounds of a graph's nodes and of its regions."""
+    """Computes the bounds of a graph's nodes and of its regions, each request by the cost of the engine it asks."""
 
-    def __init__(self, cost: Cost | None, block: int) -> None:
-        self.cost = cost
-        self.block = block
+    def __init__(self, targets: ByEngine[Target]) -> None:
+        self.targets = targets
         self.found: dict[str, Bound] = {}
 
     def graph(self, graph: Graph, lengths: Lengths) -> tuple[float, float]:
@@ -39,7 +40,7 @@ class Bounds:
             return self._request(node, lengths)
         if isinstance(node.attrs, Loop):
             return self._region(node, node.attrs, lengths)
-        if isinstance(node.attrs, Retrieve) and self.cost is not None:
+        if isinstance(node.attrs, Retrieve) and self.targets.main.model.cost is not None:
             return Bound(node.attrs.index.flops, node.attrs.index.flops)
         return None
 
@@ -49,13 +50,11 @@ class Bounds:
         samples: tuple[int, ...] = ()
         if isinstance(node.attrs, Generate):
             samples = (node.attrs.decoding.max_tokens,) * node.attrs.n
-        first = self._price(most, fresh(prompt, lengths, self.block), samples)
-        again = self._price(most, self.block, samples)
+        target = self.targets.of(prompt.engine)
+        cost, block = target.model.cost, target.capabilities.block
+        first = _price(cost, most, fresh(prompt, lengths, block), samples)
+        again = _price(cost, most, block, samples)
         return Bound(first, first, again=min(first, again) if invariant(prompt, lengths) else first)
-
-    def _price(self, prompt: int, new: int, samples: tuple[int, ...]) -> float:
-        """FLOPs of a prompt of which `new` tokens are computed."""
-        return self.cost.request(prompt, max(prompt - new, 0), samples) if self.cost is not None else 0.0
 
     def _region(self, node: Node, loop: Loop, lengths: Lengths) -> Bound:
         required, most = lengths.trips(node)
@@ -94,8 +93,13 @@ class Bounds:
         total = 0.0
         for user in mapped_over(lengths.graph, node):
             body = lengths.inside(user)
-            total += Bounds(self.cost, self.block).graph(_body(user), body)[0]
+            total += Bounds(self.targets).graph(_body(user), body)[0]
         return total
+
+
+def _price(cost: Cost | None, prompt: int, new: int, samples: tuple[int, ...]) -> float:
+    """FLOPs of a prompt of which `new` tokens are computed."""
+    return price(cost, prompt, max(prompt - new, 0), samples)
 
 
 def _body(node: Node) -> Graph:
@@ -151,7 +155,10 @@ def _is_ours(attrs: Attrs) -> bool:
 
 
 def streams_of(graph: Graph, prompts: Mapping[str, PromptPlan]) -> dict[str, str]:
-    """Seed namespaces: nodes whose prompts could come out the same draw from streams of their own."""
+    """Seed namespaces: nodes whose prompts could come out the same draw from streams of their own.
+
+    Whichever engines they name: two names may stand for one engine, whose samples are one stream's.
+    """
     ranks: dict[object, int] = {}
     streams: dict[str, str] = {}
     for name, node in graph.walk():

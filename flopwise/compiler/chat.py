@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..errors import EngineError, GraphError
-from ..ir.plan import Carry, Fill, Piece, Static
+from ..ir.plan import SEAM, Carry, Fill, Piece, Static
 from ..ir.prompt import Message, Prompt, Segment, Slot, Text
 from ..ir.request import TokenIds
 from ..ir.target import Tokenizer
@@ -83,25 +83,31 @@ def _joined(parts: list[Piece | Segment | str]) -> list[Piece | Segment | str]:
 
 
 def _tokenise(parts: list[Piece | Segment | str], tokenizer: Tokenizer, fill: CapOf) -> tuple[Piece, ...]:
-    """Ids for what is static. A space before a slot goes with the slot's text, as the tokenizer wants it."""
+    """Ids for what is static. A space before a slot goes with the slot's text, as the tokenizer wants it.
+
+    So does all the text after a glued slot.
+    """
     pieces: list[Piece] = []
     ids: list[int] = []
     for i, part in enumerate(parts):
         if isinstance(part, Text):
             lead = _lead(parts, i)
-            ids += tokenizer.encode(part.text[: len(part.text) - len(lead)])
+            ids += () if _tail(parts, i) else tokenizer.encode(part.text[: len(part.text) - len(lead)])
         elif isinstance(part, str):
             ids += tokenizer.encode_template(part) if part else ()
         else:
             _flush(pieces, ids)
             ids = []
-            if isinstance(part, Slot):
-                lead = _lead(parts, i - 1) if i else ""
-                made = fill(part)
-                part = replace(made, lead=lead, cap=made.cap + len(tokenizer.encode(lead)))
-            pieces.append(part)
+            pieces.append(_filled(parts, i, fill(part), tokenizer) if isinstance(part, Slot) else part)
     _flush(pieces, ids)
     return tuple(pieces)
+
+
+def _filled(parts: list[Piece | Segment | str], i: int, made: Fill, tokenizer: Tokenizer) -> Fill:
+    """A slot with the texts around that are tokenised with its own, and room for them."""
+    lead, tail = _lead(parts, i - 1) if i else "", _tail(parts, i + 1)
+    around = len(tokenizer.encode(lead)) + (len(tokenizer.encode(tail)) + SEAM if tail else 0)
+    return replace(made, lead=lead, tail=tail, cap=made.cap + around)
 
 
 def _lead(parts: list[Piece | Segment | str], i: int) -> str:
@@ -109,6 +115,14 @@ def _lead(parts: list[Piece | Segment | str], i: int) -> str:
     part = parts[i]
     follows = i + 1 < len(parts) and isinstance(parts[i + 1], Slot)
     return " " if follows and isinstance(part, Text) and part.text.endswith(" ") else ""
+
+
+def _tail(parts: list[Piece | Segment | str], i: int) -> str:
+    """The text after a glued slot, less what is the next slot's lead."""
+    before, part = parts[i - 1] if i else None, parts[i] if i < len(parts) else None
+    if not (isinstance(before, Slot) and before.glued and isinstance(part, Text)):
+        return ""
+    return part.text[: len(part.text) - len(_lead(parts, i))]
 
 
 def _flush(pieces: list[Piece], ids: list[int]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..errors import EngineError
+from ..ir.engines import ByEngine, by_engine
 from ..ir.graph import Graph
 from ..ir.nodes import Generate, Node, Score
 from ..ir.prompt import Message, Prompt, Ref, Segment, Slot, Text
@@ -75,22 +76,26 @@ def appends(tokenizer: Tokenizer) -> bool:
     return True
 
 
-def written_out(graph: Graph, tokenizer: Tokenizer) -> Graph:
-    """The graph for a model: as it is where its chat template appends, else with every further turn written out.
+def written_out(graph: Graph, tokenizers: Tokenizer | ByEngine[Tokenizer]) -> Graph:
+    """The graph for its models: further turns as they are where a chat template appends, else written out.
 
     A turn that goes on without a message between needs no template; one that goes on from a region's parameter
     has no one text that could be written out.
     """
-    further = any(n.prompt is not None and n.prompt.continues and n.prompt.messages for _, n in graph.walk())
-    return graph if not further or appends(tokenizer) else _written_out(graph)
+    prompts = ((n.engine, n.prompt) for _, n in graph.walk() if n.prompt is not None)
+    further = {engine for engine, prompt in prompts if prompt.continues and prompt.messages}
+    rewrites = {engine for engine in further if not appends(by_engine(tokenizers).of(engine))}
+    return _written_out(graph, rewrites) if rewrites else graph
 
 
-def _written_out(graph: Graph) -> Graph:
+def _written_out(graph: Graph, engines: set[str | None]) -> Graph:
     def write(node: Node) -> Node:
-        if not isinstance(node.attrs, (Generate, Score)):
+        if not isinstance(node.attrs, (Generate, Score)) or node.engine not in engines:
             return node
         prompt = node.attrs.prompt
         whole = conversation(prompt, lambda ref: graph.by_name[ref.node]) if prompt.messages else None
         return node if whole is None else replace(node, attrs=replace(node.attrs, prompt=whole))
 
-    return graph.replace(nodes=tuple(write(n) for n in graph.nodes)).map_bodies(_written_out)
+    return graph.replace(nodes=tuple(write(n) for n in graph.nodes)).map_bodies(
+        lambda body: _written_out(body, engines)
+    )

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ..ir.engines import ByEngine
 from ..ir.grammars import longest_value, scalar_pattern
 from ..ir.graph import Graph
+from ..ir.index import Index
 from ..ir.nodes import Gather, Generate, Host, Input, Loop, Node, Pack, Parse, Reduce, Retrieve, Score, Select
 from ..ir.plan import Carry, Fill, PromptPlan, Static
 from ..ir.prompt import Ref, Slot
 from ..ir.target import Tokenizer
+from .retokenised import most_as_read
 from .retrieved import most_retrieved, part_tokens
 
 MADE_CAP = 256  # tokens of a made value whose length nothing bounds, such as a host function's result
@@ -31,12 +34,15 @@ class Size:
         least: Records of a list that are surely there. Where nothing says how many more there can be than what is
             paid for with the repeat that makes them, it is `most`.
         most: Most records of a list.
+        engines: The engines in whose tokens it is counted, since they generate the text; of a text that none of them
+            generates the cap holds in the tokens of each.
     """
 
     tokens: int = MADE_CAP
     whole: int = 0
     least: int = 1
     most: int = 1
+    engines: frozenset[str | None] = frozenset()
 
 
 class Lengths:
@@ -49,9 +55,9 @@ class Lengths:
         outer: Lengths | None = None,
         loop: Node | None = None,
         carried: Mapping[str, Size] | None = None,
-        tokenizer: Tokenizer | None = None,
+        tokenizers: ByEngine[Tokenizer] | None = None,
     ) -> None:
-        self.tokenizer: Tokenizer | None = outer.tokenizer if outer else tokenizer
+        self.tokenizers: ByEngine[Tokenizer] | None = outer.tokenizers if outer else tokenizers
         self.path: str = f"{outer.path}{loop.name}/" if outer and loop else ""
         self.graph = graph
         self.caps = caps or {}
@@ -66,11 +72,18 @@ class Lengths:
         """The sizes in a region's body; `carried` overrides those of carried generations."""
         return Lengths(_loop(node).body, None, self, node, carried)
 
-    def fill(self, slot: Slot) -> Fill:
-        """The plan's slot of a prompt's slot: capped by what it holds."""
-        cap = slot.cap if slot.cap is not None else self.size(slot.ref).tokens
+    def fill(self, slot: Slot, engine: str | None = None) -> Fill:
+        """The plan's slot of a prompt's slot: capped by what it holds, in the tokens of the engine that reads it."""
+        cap = slot.cap if slot.cap is not None else self._read_by(engine, self.size(slot.ref))
         given = self.given(slot.ref)
         return Fill(slot.ref, cap, slot.truncate or not given, "", given)
+
+    def _read_by(self, engine: str | None, size: Size) -> int:
+        others = size.engines - {engine}
+        if not others or self.tokenizers is None:
+            return size.tokens
+        reads = self.tokenizers.of(engine)
+        return max(most_as_read(size.tokens, self.tokenizers.of(other), reads) for other in others)
 
     def given(self, ref: Ref) -> str:
         """The program's input field that a ref stands for, "" if it is made inside."""
@@ -88,13 +101,13 @@ class Lengths:
                 retrieved.setdefault(piece.ref.node, []).append(piece)
             else:
                 total += self._piece_most(piece)
-        return total + sum(self._retrieved_most(name, fills) for name, fills in retrieved.items())
+        return total + sum(self._retrieved_most(name, fills, prompt.engine) for name, fills in retrieved.items())
 
-    def _retrieved_most(self, name: str, fills: Sequence[Fill]) -> int:
+    def _retrieved_most(self, name: str, fills: Sequence[Fill], engine: str | None) -> int:
         """Of items retrieved together each is another one, so the longest of them bound all, not the longest alone."""
         attrs = self.graph.node(name).attrs
         assert isinstance(attrs, Retrieve)
-        return most_retrieved(attrs.index, fills, self.tokenizer)
+        return most_retrieved(attrs.index, fills, self.tokenizers.of(engine) if self.tokenizers else None)
 
     def _piece_most(self, piece: Static | Fill | Carry) -> int:
         if isinstance(piece, Static):
@@ -115,9 +128,10 @@ class Lengths:
         match node.attrs:
             case Input(field):
                 return self._param(field, ref)
-            case Generate(decoding=decoding):
+            case Generate(decoding=decoding, engine=engine):
                 prompt = self.prompts.get(self.path + node.name)
-                return Size(decoding.max_tokens, decoding.max_tokens + (self.prompt_most(prompt) if prompt else 0))
+                whole = decoding.max_tokens + (self.prompt_most(prompt) if prompt else 0)
+                return Size(decoding.max_tokens, whole, engines=frozenset({engine}))
             case Parse():
                 return self._field(node, node.attrs, ref)
             case Pack(fields=fields, base=base):
@@ -132,14 +146,19 @@ class Lengths:
             case Loop():
                 return self._region(node, node.attrs, ref)
             case Retrieve(index=index, k=k):
-                tokens = part_tokens(index, str(ref.path[-1]), self.tokenizer) if ref.path else ()
+                tokens = self._part_tokens(index, str(ref.path[-1])) if ref.path else []
                 return Size(max(tokens, default=MADE_CAP), 0, k, k)
             case Host(cap=cap, shows=shows):
-                made = cap or (self._listing(node.inputs[0], shows) if shows else MADE_CAP)
-                return Size(made, 0, MANY, MANY) if node.type.many else Size(made)
+                made = Size(cap) if cap else self._listing(node.inputs[0], shows) if shows else Size()
+                return replace(made, least=MANY, most=MANY) if node.type.many else made
             case Score():
                 return Size(SCALAR_CAP)
         return Size()
+
+    def _part_tokens(self, index: Index, part: str) -> list[int]:
+        """Tokens of one part of each item, by every tokenizer that may read it."""
+        tokenizers = self.tokenizers.distinct() if self.tokenizers else []
+        return [tokens for tokenizer in tokenizers for tokens in part_tokens(index, part, tokenizer)]
 
     def _bound(self, field: str) -> Ref:
         assert self.loop is not None
@@ -171,17 +190,22 @@ class Lengths:
             return Size(NULL_CAP)
         if field is not None and scalar_pattern(field.type) is not None:
             return Size(max(SCALAR_CAP, longest_value(field.type)))
-        return Size(MADE_CAP if parse.form == "result" else self.size(node.inputs[0]).tokens)
+        if parse.form == "result":
+            return Size()
+        read = self.size(node.inputs[0])
+        return Size(read.tokens, engines=read.engines)
 
     def _packed(self, node: Node, fields: tuple[str, ...], base: bool, ref: Ref) -> Size:
         if ref.path and ref.path[0] in fields:
             return self.size(node.inputs[int(base) + fields.index(str(ref.path[0]))].at(*ref.path[1:]))
         return self.size(node.inputs[0].at(*ref.path)) if base else Size()
 
-    def _listing(self, records: Ref, fields: tuple[str, ...]) -> int:
-        """Most tokens of a text that tells these fields of each record of a list, a line each."""
-        each = sum(self.size(records.at(name)).tokens + len(name.encode()) + _LINE for name in fields)
-        return self.size(records).most * (each + _LINE)
+    def _listing(self, records: Ref, fields: tuple[str, ...]) -> Size:
+        """The size of a text that tells these fields of each record of a list, a line each."""
+        sizes = {name: self.size(records.at(name)) for name in fields}
+        each = sum(size.tokens + len(name.encode()) + _LINE for name, size in sizes.items())
+        engines = frozenset[str | None]().union(*(size.engines for size in sizes.values()))
+        return Size(self.size(records).most * (each + _LINE), engines=engines)
 
     def _gathered(self, node: Node, ref: Ref) -> Size:
         sizes = [self.size(r.at(*ref.path)) for r in node.inputs]
@@ -215,7 +239,8 @@ class Lengths:
         if not sizes:  # a field of the records of a list that is empty
             return Size(0)
         tokens, whole = max(s.tokens for s in sizes), max(s.whole for s in sizes)
-        return Size(tokens, whole, min(s.least for s in sizes), max(s.most for s in sizes))
+        engines = frozenset[str | None]().union(*(s.engines for s in sizes))
+        return Size(tokens, whole, min(s.least for s in sizes), max(s.most for s in sizes), engines)
 
     def trips(self, node: Node) -> tuple[int, int]:
         """Trips that must happen, and the most that can."""

@@ -36,5 +36,5 @@ def most_retrieved(index: Index, fills: Sequence[Fill], tokenizer: Tokenizer | N
     if len(parts) != 1 or not all(columns):
         return capped
     together: list[int] = nlargest(len(shown), (sum(tokens) for tokens in zip(*columns, strict=True)))
-    leads = sum(len(tokenizer.encode(f.lead)) for f in fills if f.lead) if tokenizer is not None else 0
+    leads = sum(len(tokenizer.encode(s)) for f in fills for s in (f.lead, f.tail) if s) if tokenizer is not None else 0
     return min(capped, sum(together) + leads)

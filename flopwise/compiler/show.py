@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ..ir.engines import ByEngine
 from ..ir.plan import Carry, Fill, Plan, PromptPlan, Static
-from ..ir.target import Tokenizer
+from ..ir.target import Target, Tokenizer
 
 
-def prompt_texts(plan: Plan, tokenizer: Tokenizer) -> dict[str, str]:
+def prompt_texts(plan: Plan, targets: ByEngine[Target]) -> dict[str, str]:
     """Each prompt's text as it will be sent, special tokens and all, slots as `{name}`."""
-    return {name: prompt_text(prompt, tokenizer) for name, prompt in plan.prompts.items()}
+    return {name: prompt_text(prompt, targets.of(prompt.engine).tokenizer) for name, prompt in plan.prompts.items()}
 
 
 def prompt_text(prompt: PromptPlan, tokenizer: Tokenizer) -> str:
@@ -20,6 +21,6 @@ def prompt_text(prompt: PromptPlan, tokenizer: Tokenizer) -> str:
                 parts.append(tokenizer.decode_all(ids))
             case Carry(ref):
                 parts.append(f"<prompt and output of {str(ref)[1:]}>")
-            case Fill(ref, lead=lead):
-                parts.append(lead + "{" + str(ref)[1:] + "}")
+            case Fill(ref, lead=lead, tail=tail):
+                parts.append(lead + "{" + str(ref)[1:] + "}" + tail)
     return "".join(parts)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..errors import GraphError
 from ..ir.choices import Var
+from ..ir.engines import MAIN, is_engine_name
 from ..ir.graph import Graph, input_names
 from ..ir.nodes import (
     Call,
@@ -124,6 +125,32 @@ def prompts_speak(graph: Graph, node: Node) -> str | None:
     return None
 
 
+def engines_keep_apart(graph: Graph, node: Node) -> str | None:
+    """A prompt goes on from a generation of its own engine, also one that a region is given or carries."""
+    if node.engine is not None and (node.engine == MAIN or not is_engine_name(node.engine)):
+        return f"asks an engine {node.engine!r}; a name is letters, digits, _ and -, and the main engine has none"
+    if isinstance(node.attrs, Loop):
+        return next(filter(None, (_goes_on_across(n, source, graph) for n, source in _given(node, node.attrs))), None)
+    return _goes_on_across(node, node.prompt.continues, graph) if node.prompt is not None else None
+
+
+def _given(node: Node, loop: Loop) -> Iterator[tuple[Node, Ref]]:
+    """Requests in a region that go on from a parameter, with the values outside that it is bound to."""
+    bound = dict(zip(loop.params, node.inputs, strict=False))
+    for inner in loop.body.nodes:
+        after = inner.prompt.continues if inner.prompt is not None else None
+        if after is not None and after.node in bound:
+            yield inner, bound[after.node]
+
+
+def _goes_on_across(node: Node, source: Ref | None, graph: Graph) -> str | None:
+    made = graph.by_name.get(source.node) if source is not None else None
+    if made is None or not isinstance(made.attrs, Generate) or made.engine == node.engine:
+        return None
+    asked, said = (name or MAIN for name in (node.engine, made.engine))
+    return f"has a prompt for engine {asked!r} that goes on from {source}, which engine {said!r} generated"
+
+
 def regions_fit(graph: Graph, node: Node) -> str | None:
     """A region binds each parameter of its body; a while-region carries each value that it returns."""
     if not isinstance(node.attrs, Loop):
@@ -189,7 +216,7 @@ def indexes_hold(graph: Graph, node: Node) -> str | None:
 
 
 RULES: tuple[Rule, ...] = (
-    closed, lists_where_lists, counts, prompts_speak, regions_fit, types_known, indexes_hold,
+    closed, lists_where_lists, counts, prompts_speak, regions_fit, types_known, indexes_hold, engines_keep_apart,
 )  # fmt: skip
 
 __all__ = ["RULES", "verify"]

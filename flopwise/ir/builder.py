@@ -19,6 +19,7 @@ from .nodes import (
     Generate,
     How,
     Input,
+    Language,
     Loop,
     Node,
     Op,
@@ -43,14 +44,20 @@ class Builder:
         name: The graph's name.
         scope: What stands before the names of its nodes.
         turns: The conversation that a record of the graph around it came from; () where none is known.
+        engine: The name of the engine that what is added asks; None is the main one.
     """
 
     def __init__(
-        self, name: str = "", scope: str = "", turns: Callable[[Ref], tuple[Message, ...]] = lambda record: ()
+        self,
+        name: str = "",
+        scope: str = "",
+        turns: Callable[[Ref], tuple[Message, ...]] = lambda record: (),
+        engine: str | None = None,
     ) -> None:
         self.name = name
         self.scope = scope
         self.turns = turns
+        self.engine = engine
         self.nodes: dict[str, Node] = {}
 
     @contextmanager
@@ -90,11 +97,12 @@ class Builder:
         self, name: str, prompt: Prompt, decoding: Decoding, grammar: Grammar | None = None, n: int = 1
     ) -> Ref:
         """Samples of a prompt."""
-        return self.add(Op.GENERATE, name, Generate(prompt, decoding, grammar, n), (), Type("text", many=n > 1))
+        attrs = Generate(prompt, decoding, grammar, n, self.engine)
+        return self.add(Op.GENERATE, name, attrs, (), Type("text", many=n > 1))
 
     def score(self, name: str, prompt: Prompt, choices: tuple[str, ...]) -> Ref:
         """Probability of the first of `choices`."""
-        return self.add(Op.SCORE, name, Score(prompt, choices), (), Type("number"))
+        return self.add(Op.SCORE, name, Score(prompt, choices, self.engine), (), Type("number"))
 
     def parse(self, name: str, source: Ref, schema: Schema, form: Form, extra: dict[str, Ref] | None = None) -> Ref:
         """A typed record out of a text or an execution's result."""
@@ -120,9 +128,11 @@ class Builder:
         takes = (records,) if at is None else (records, at)
         return self.add(Op.REDUCE, name, Reduce(how, field, steps), takes, Type("record", schema))
 
-    def execute(self, name: str, program: tuple[Ref, ...], schema: Schema, seconds: float = 5.0) -> Ref:
+    def execute(
+        self, name: str, program: tuple[Ref, ...], schema: Schema, seconds: float = 5.0, language: Language = "python"
+    ) -> Ref:
         """What texts, joined to one program, give in the sandbox: `.ok`, `.values`, `.program`, `.error`."""
-        return self.add(Op.EXECUTE, name, Execute(schema, seconds), program, Type("result"))
+        return self.add(Op.EXECUTE, name, Execute(schema, seconds, language), program, Type("result"))
 
     def retrieve(self, name: str, query: tuple[Ref, ...], index: Index, k: int) -> Ref:
         """The k items of an index nearest to a query, the nearest last: `[i].part` is a text of one."""
@@ -150,7 +160,7 @@ class Builder:
 
     def region(self, name: str, write: Callable[[Builder], tuple[Ref, ...]], schema: Schema) -> Graph:
         """The body of a region: `write` adds its nodes to a builder of its own and returns its outputs."""
-        inner = Builder(name)
+        inner = Builder(name, engine=self.engine)
         outputs = write(inner)
         return inner.graph(outputs, schema)
 

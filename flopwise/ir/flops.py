@@ -117,6 +117,11 @@ class FlatCost:
 Cost = ModelShape | FlatCost
 
 
+def price(cost: Cost | None, prompt: int, cached: int, completions: tuple[int, ...]) -> float:
+    """FLOPs of one request by a model's cost; 0 where that is unknown."""
+    return 0.0 if cost is None else cost.request(prompt, cached, completions)
+
+
 def parse_flops(value: str | float, where: str = "budget") -> float:
     """Read FLOPs from a number or a text such as "4 TFLOP" or "1PFLOP".
 

@@ -63,6 +63,10 @@ class Expandable(Protocol):
         """True where it has a use for the conversation that its record came from."""
 
     @property
+    def engine(self) -> Any:
+        """The name of the engine that it asks, or an open choice of names; None is the main one."""
+
+    @property
     def signature(self) -> Schema:
         """What goes in and comes out."""
 
@@ -111,23 +115,25 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Ask the engine for `n` samples of a prompt."""
+    """Ask an engine for `n` samples of a prompt; `engine` is its name, None the main one."""
 
     prompt: Prompt
     decoding: Decoding
     grammar: Grammar | None = None
     n: int = 1
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Probability that the model goes on with the first of `choices` rather than another."""
+    """Probability that an engine's model goes on with the first of `choices` rather than another."""
 
     prompt: Prompt
     choices: tuple[str, ...]
+    engine: str | None = None
 
 
-Form = Literal["text", "scalar", "json", "result"]
+Form = Literal["text", "scalar", "json", "marked", "result"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +185,22 @@ class Reduce:
     steps: tuple[str, ...] | None = None
 
 
+Language = Literal["python", "asp"]
+
+
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """Run the inputs, joined to one program, in the sandbox; read the outputs of `schema` from its variables."""
+    """Run the inputs, joined to one program, in the sandbox; read the outputs of `schema` from it.
+
+    Attributes:
+        schema: Its outputs are variables of a Python program, predicates of a logic program's answer set.
+        seconds: Processor time that the program may take.
+        language: "asp" is a logic program (answer set programming).
+    """
 
     schema: Schema
     seconds: float = 5.0
+    language: Language = "python"
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +302,11 @@ class Node:
     def prompt(self) -> Prompt | None:
         """The prompt of a Generate or Score node."""
         return self.attrs.prompt if isinstance(self.attrs, (Generate, Score)) else None
+
+    @property
+    def engine(self) -> str | None:
+        """The name of the engine that a Generate or Score node asks; None is the main one."""
+        return self.attrs.engine if isinstance(self.attrs, (Generate, Score)) else None
 
     def refs(self) -> Iterator[Ref]:
         """Every value the node takes, those of its prompt included."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from .engines import ByEngine
 from .flops import format_flops
 from .graph import Graph
 from .prompt import Ref
 from .request import TokenIds
+from .target import ModelInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Static:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """A slot: the text of a value, after `lead`, at most `cap` tokens.
+    """A slot: the text of a value between `lead` and `tail`, at most `cap` tokens.
 
     `given` marks an input of the caller: too long a text is refused unless `truncate` says otherwise.
     """
@@ -30,6 +32,7 @@ class Fill:
     truncate: bool
     lead: str = ""
     given: str = ""
+    tail: str = field(default="", repr=False)  # the hash of a plan has it from the graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Carry:
 
 
 Piece = Static | Fill | Carry
+SEAM = 1  # tokens that a text and its tail may have more than the two apart: "\n\n" is one, or one and one
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class PromptPlan:
     """A prompt as it will be sent.
 
     Attributes:
+        engine: The name of the engine whose ids these are; None is the main one.
         pieces: Ids, slots and carried generations, in order.
         most: Most tokens it can have.
         static: Leading tokens that are the same in every run.
@@ -55,6 +60,7 @@ class PromptPlan:
     pieces: tuple[Piece, ...]
     most: int
     static: int
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +96,7 @@ class Plan:
         prompts: The prompt of each Generate and Score node, by full dotted name.
         bounds: The bounds of each node, by full dotted name.
         streams: Seed namespace of each sampled node.
-        model: Name of the model it was lowered for.
-        fingerprint: Its fingerprint.
-        block: Tokens of a block of the engine's prefix cache.
-        context: Most tokens of prompt and output together.
+        models: What is known of the model of each engine that it asks, the main one always among them.
         caps: Most tokens of each input field.
         least: FLOPs without which no query can run.
         worst: FLOPs no query can exceed, whatever the cap.
@@ -105,15 +108,22 @@ class Plan:
     prompts: Mapping[str, PromptPlan]
     bounds: Mapping[str, Bound]
     streams: Mapping[str, str]
-    model: str
-    fingerprint: str
-    block: int
-    context: int
+    models: ByEngine[ModelInfo]
     caps: Mapping[str, int]
     least: float
     worst: float
     cold: float
     cap: float | None = None
+
+    @property
+    def model(self) -> str:
+        """Name of the main engine's model."""
+        return self.models.main.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the main engine's model."""
+        return self.models.main.fingerprint
 
     @property
     def bound(self) -> float:
@@ -145,7 +155,8 @@ class Plan:
 
     def as_text(self) -> str:
         """The plan for people: one line a request with its prompt's size and bound."""
-        lines = [f"plan {self.graph.name} on {self.model}: at most {format_flops(self.bound)} a query"]
+        others = "".join(f", {name} on {model.name}" for name, model in self.models.named.items())
+        lines = [f"plan {self.graph.name} on {self.model}{others}: at most {format_flops(self.bound)} a query"]
         least, worst, cold = (format_flops(f) for f in (self.least, self.worst, self.cold))
         lines.append(f"  least {least}, worst {worst}; cold {cold}")
         for name, bound in self.bounds.items():

@@ -40,11 +40,13 @@ class Slot:
         ref: The value.
         cap: Most tokens it may take; None until lowering knows (from the data, or from what makes the value).
         truncate: Cut a longer text to the cap; otherwise it is refused (inputs) or a failure (made values).
+        glued: True where the text after it is tokenised with its own, as in one text; else apart, once for all values.
     """
 
     ref: Ref
     cap: int | None = None
     truncate: bool = False
+    glued: Literal[True] | None = None
 
 
 Segment = Text | Slot

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .engines import MAIN
 from .request import Sample, TokenIds
 
 
@@ -76,6 +77,7 @@ class Asked:
         cached: Prompt tokens that are resident in steady state; what the query is not charged for.
         completion: Tokens generated, all samples together.
         flops: FLOPs charged to the query.
+        engine: The name of the engine that was asked.
     """
 
     node: str
@@ -84,6 +86,7 @@ class Asked:
     cached: int
     completion: int
     flops: float
+    engine: str = MAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,9 @@ class Retrieved:
     flops: float
 
 
-def no_decoder(ids: Sequence[int]) -> str:
+def no_decoder(asked: Asked) -> str:
     """Stands where a trace was made without a tokenizer."""
-    return f"<{len(ids)} token ids>"
+    return f"<{len(asked.ids)} token ids>"
 
 
 @dataclass(slots=True)
@@ -117,7 +120,7 @@ class Trace:
         values: Values of the nodes that the caller asked to keep.
         flops: FLOPs charged to the query, in steady state.
         bound: What the plan's static bound allowed, in FLOPs.
-        decode: Turns ids into text.
+        prompt_of: The exact text of a request's prompt as it was sent.
     """
 
     requests: list[Asked] = field(default_factory=list)
@@ -126,18 +129,30 @@ class Trace:
     values: dict[str, Any] = field(default_factory=dict)
     flops: float = 0.0
     bound: float = 0.0
-    decode: Callable[[Sequence[int]], str] = no_decoder
+    prompt_of: Callable[[Asked], str] = no_decoder
 
     def prompts(self) -> list[tuple[str, str]]:
         """(node, exact text as sent) of each request."""
-        return [(r.node, self.decode(r.ids)) for r in self.requests]
+        return [(r.node, self.prompt_of(r)) for r in self.requests]
 
     def by_node(self) -> dict[str, dict[str, float]]:
         """Requests, prompt, cached and completion tokens and FLOPs by node."""
-        table: dict[str, dict[str, float]] = {}
-        asked = [(r.node, (1, len(r.ids), r.cached, r.completion, r.flops)) for r in self.requests]
-        for node, values in [*asked, *((r.node, (0, 0, 0, 0, r.flops)) for r in self.retrieved)]:
-            row = table.setdefault(node, dict.fromkeys(("requests", "prompt", "cached", "completion", "flops"), 0))
-            for key, value in zip(row, values, strict=True):
-                row[key] += value
-        return table
+        asked = [(r.node, _counts(r)) for r in self.requests]
+        return _table([*asked, *((r.node, (0, 0, 0, 0, r.flops)) for r in self.retrieved)])
+
+    def by_engine(self) -> dict[str, dict[str, float]]:
+        """The same of each engine that was asked, by its name; embeddings for retrieval are in none of them."""
+        return _table([(r.engine, _counts(r)) for r in self.requests])
+
+
+def _counts(asked: Asked) -> tuple[float, ...]:
+    return (1, len(asked.ids), asked.cached, asked.completion, asked.flops)
+
+
+def _table(rows: list[tuple[str, tuple[float, ...]]]) -> dict[str, dict[str, float]]:
+    table: dict[str, dict[str, float]] = {}
+    for name, values in rows:
+        row = table.setdefault(name, dict.fromkeys(("requests", "prompt", "cached", "completion", "flops"), 0))
+        for key, value in zip(row, values, strict=True):
+            row[key] += value
+    return table

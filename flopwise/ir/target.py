@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from .engines import ByEngine
 from .flops import Cost
 from .request import GrammarKind, TokenIds
 
@@ -82,3 +83,8 @@ class Target(Protocol):
     @property
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer and chat template."""
+
+
+def sequences(targets: ByEngine[Any]) -> int:
+    """Sequences that are worth having under way at once, at all engines together."""
+    return sum(max(target.capabilities.in_flight, 1) for target in targets.distinct())

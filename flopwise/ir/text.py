@@ -57,11 +57,11 @@ def _detail(node: Node) -> str:
             return f"{module} on {', '.join(fields)}"
         case Choice(choice, labels):
             return f"?{choice} of {', '.join(labels)}"
-        case Generate(prompt, decoding, grammar, n):
+        case Generate(prompt, decoding, grammar, n, engine):
             refs = ", ".join(str(r) for r in prompt.refs())
-            return f"n={n} {_decoding(decoding)}{_grammar(grammar)} from {refs or 'static text'}"
-        case Score(prompt, choices):
-            return f"{'/'.join(choices)} from {', '.join(str(r) for r in prompt.refs())}"
+            return f"n={n} {_decoding(decoding)}{_grammar(grammar)}{_engine(engine)} from {refs or 'static text'}"
+        case Score(prompt, choices, engine):
+            return f"{'/'.join(choices)}{_engine(engine)} from {', '.join(str(r) for r in prompt.refs())}"
         case Parse(schema, form, extra):
             names = ", ".join((*extra, *schema.output_names))
             return f"{form} -> {names}"
@@ -71,8 +71,9 @@ def _detail(node: Node) -> str:
             return f"weights {weights}" if weights else ""
         case Reduce(how, field, steps):
             return f"{how}{' by ' + field if field else ''}{' over the lines of ' + ', '.join(steps) if steps else ''}"
-        case Execute(schema, seconds):
-            return f"read {', '.join(schema.output_names)} within {seconds:g} s"
+        case Execute(schema, seconds, language):
+            what = f"{language}, " if language != "python" else ""
+            return f"{what}read {', '.join(schema.output_names)} within {seconds:g} s"
         case Retrieve(index, k):
             return f"{k} of {len(index.items)} by {index.embedder}"
         case Host(target, _, pure, catch=catch):
@@ -94,6 +95,10 @@ def _decoding(d: Decoding) -> str:
     stops = f" stop={list(d.stop)}" if d.stop else ""
     top = f" top_p={d.top_p:g}" if d.top_p < 1 else ""
     return f"T={d.temperature:g}{top} max={d.max_tokens}{stops}"
+
+
+def _engine(name: str | None) -> str:
+    return f" on {name}" if name is not None else ""
 
 
 def _grammar(g: Grammar | None) -> str:

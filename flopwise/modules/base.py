@@ -42,6 +42,8 @@ class Module(Generic[S]):
         temperature: 0 is greedy; None is greedy too, and lets `fw.sample` set it.
         max_tokens: Most tokens of each free-text generation.
         template: jinja2 blocks (`system`, `user`, `assistant`, `prefill`) in place of the module's own.
+        engine: The name of the engine that it asks, or a choice of names; the main one where neither it nor a module
+            around it names any. What a name stands for is said where the program is compiled: `engines={name: ...}`.
         drawn_at: The temperature that `fw.sample` draws with; set by it, not by users.
     """
 
@@ -64,10 +66,14 @@ class Module(Generic[S]):
     temperature: Any = field(default=None, kw_only=True)
     max_tokens: int = field(default=512, kw_only=True)
     template: str | None = field(default=None, kw_only=True)
+    engine: Any = field(default=None, kw_only=True)
     drawn_at: Any = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         check_settings(self, schema_of(cast("type[Signature] | str", self.of)))
+        if self.engine is not None:
+            for f in fields(self):
+                object.__setattr__(self, f.name, _on_engine(getattr(self, f.name), self.engine))
 
     @property
     def signature(self) -> Schema:
@@ -115,6 +121,14 @@ class Module(Generic[S]):
             elif isinstance(value, tuple) and any(isinstance(v, Module) for v in value):
                 changes[f.name] = tuple(v.sampled(temperature) if isinstance(v, Module) else v for v in value)
         return replace(self, **changes, drawn_at=temperature)
+
+    def on(self, engine: Any) -> Self:
+        """Itself and the modules inside it on an engine where they name none, such as `fw.stack(Solve).on("large")`.
+
+        Args:
+            engine: A name, or a choice of names: each module's own, unless the choice has a name of its own.
+        """
+        return replace(self, engine=self.engine if self.engine is not None else engine)
 
     # calling --------------------------------------------------------------------------------------------
 
@@ -188,6 +202,7 @@ class Module(Generic[S]):
 
     def __str__(self) -> str:
         shown = [f"{f.name}={getattr(self, f.name)}" for f in fields(self) if isinstance(getattr(self, f.name), Var)]
+        shown += [f"engine={self.engine}"] if isinstance(self.engine, str) else []
         return f"{self.kind}({', '.join([self.signature.name, *shown])})"
 
     def differences(self, other: Any) -> str:
@@ -204,6 +219,15 @@ def check_module(what: str, module: Any) -> None:
             f"{place()}: {what}: a module is needed, but got {module!r:.100}; fw.sample stands around a module and "
             "inside of none; a module is an instance, such as fw.Predict(Solve)"
         )
+
+
+def _on_engine(value: Any, engine: Any) -> Any:
+    """What a setting holds, modules and samples of them on an engine where they name none; anything else as it is."""
+    from .sampling import Sampled  # which stands around modules
+
+    if type(value) in (tuple, list) and any(isinstance(v, (Module, Sampled)) for v in value):
+        return type(value)(_on_engine(v, engine) for v in value)
+    return value.on(engine) if isinstance(value, (Module, Sampled)) else value
 
 
 def result_type(of: Any) -> type[Signature]:

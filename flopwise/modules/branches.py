@@ -22,6 +22,12 @@ class Branches(Module[S]):
     options: tuple[Module[S] | None, ...] = ()
     pick: Any = None
 
+    @property
+    def kind(self) -> str:
+        """What labels it inside other modules: an optional module is called like that module, all else a choice."""
+        module = self.options[-1]
+        return _own(module, module.kind) if module and self.options[0] is None else "choice"
+
     def trace(self, *records: Any, **inputs: Any) -> Symbol:
         """Trace every branch on the same inputs; the choice node holds them all."""
         current = tracer("choice")
@@ -92,7 +98,11 @@ J = TypeVar("J", bound=Module[Any])
 
 
 def optional(module: J, *, name: str = "") -> J:
-    """A module that takes records, or nothing in its place: records then pass on unchanged."""
+    """A module that takes records, or nothing in its place: records then pass on unchanged.
+
+    Inside another module its decision is called like the module: `layers = fw.Layers(S, steps=(
+    fw.optional(fw.Critique(S)), fw.Fuser(S)))` has the choice `layers.Critique`, between "off" and "Critique".
+    """
     check_module("optional", module)
     labels = (OFF, module.name or module.kind)
     branches: Any = Branches(module.of, (None, module), Open(Categorical(labels)), name=name)

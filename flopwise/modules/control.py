@@ -14,7 +14,7 @@ from ..ir.nodes import Host, Op, Type
 from ..ir.prompt import Ref
 from ..ir.types import type_json
 from .hints import hints_of
-from .judging import map_records
+from .lists import map_records
 from .symbols import Symbol, Tracer, as_ref, place, shape, tracer, tracing
 
 P = ParamSpec("P")

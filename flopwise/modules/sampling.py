@@ -7,10 +7,11 @@ from typing import Any, Generic, cast, get_args
 
 from ..errors import TraceError
 from ..ir.builder import Builder
-from ..ir.choices import Categorical, Integer, Var
+from ..ir.choices import Categorical, Var
 from ..ir.nodes import Rule, Type, Waves
 from .base import Module, S, check_module, snake
 from .branches import Branches
+from .limits import check_whole
 from .open import Open
 from .settings import is_number
 from .symbols import Symbol, Tracer, place, tracer, tracing
@@ -35,6 +36,10 @@ class Sampled(Generic[S]):
         base = self.name or f"{named.name}.sample"
         n, temperature = var_named(self.n, f"{base}.n"), var_named(self.temperature, f"{base}.temperature")
         return Sampled(named, n, temperature, self.name, self.required, _named_waves(self.waves, base))
+
+    def on(self, engine: Any) -> Sampled[S]:
+        """Itself with its module on an engine where that names none."""
+        return replace(self, module=self.module.on(engine))
 
     def __call__(self, *records: Any, **inputs: Any) -> list[S]:
         """Trace the module once as the body of a region of n independent trips."""
@@ -118,23 +123,14 @@ def sample(
             record, or stop or sure is not one of these.
     """
     check_module("sample", module)
-    check_count("n", n, 0 if isinstance(n, (Open, Var)) else 1)
+    whose = f"{place()}: sample"
+    check_whole(whose, "n", n, 0 if isinstance(n, (Open, Var)) else 1, error=TraceError)
     if wave is None:
         return Sampled(module, n, temperature, name)
     rules = stop.domain.labels if isinstance(stop, (Open, Var)) and isinstance(stop.domain, Categorical) else (stop,)
     if not set(rules) <= set(RULES):
-        raise TraceError(f"{place()}: sample: stop must be one of {list(RULES)}, but got {stop!r}")
-    check_count("wave", wave, 2 if "window" in rules else 1)
+        raise TraceError(f"{whose}: stop must be one of {list(RULES)}, but got {stop!r}")
+    check_whole(whose, "wave", wave, 2 if "window" in rules else 1, error=TraceError)
     if not is_number(sure) or not 0.5 <= sure < 1:
-        raise TraceError(f"{place()}: sample: `0.5 <= sure < 1` must hold, but got {sure!r}")
+        raise TraceError(f"{whose}: `0.5 <= sure < 1` must hold, but got {sure!r}")
     return Sampled(module, n, temperature, name, waves=Waves(wave, cast(Rule, stop), float(sure)))
-
-
-def check_count(what: str, value: Any, least: int) -> None:
-    """Raise TraceError where neither a whole number nor a choice of one from `least` up."""
-    low = value.domain.low if isinstance(value, (Open, Var)) and isinstance(value.domain, Integer) else value
-    if isinstance(low, bool) or not isinstance(low, int) or low < least:
-        raise TraceError(
-            f"{place()}: sample: a whole number `{what} >= {least}` or fw.integer({least}, ...) is needed, "
-            f"but got {value!r}"
-        )

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import SignatureError
 from ..ir.choices import Categorical, DemoSet, Instructions, Integer, Real, Var
+from ..ir.engines import is_engine_name
 from ..ir.schemas import Schema
 from .open import Open
 from .worked import Nearest, check_demos
@@ -29,6 +30,7 @@ def check_settings(module: Any, schema: Schema) -> None:
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise SignatureError(f"{kind}: `max_tokens >= 1` must hold, but got {most!r}; give a whole number of tokens")
     _check_temperature(kind, module.temperature)
+    _check_engine(kind, module.engine)
     if not _is_choice(module.demos, DemoSet) and not isinstance(module.demos, Nearest):
         check_demos(f"{kind}({schema.name})", module, schema)
 
@@ -65,6 +67,15 @@ def _check_texts(kind: str, module: Any) -> None:
         raise SignatureError(
             f"{kind}: instruction: a text or a choice of texts is needed, but got {text!r:.100}; "
             "write instruction='...' or fw.instruction('...', '...')"
+        )
+
+
+def _check_engine(kind: str, engine: Any) -> None:
+    names = engine.domain.labels if _is_choice(engine, Categorical) else () if engine is None else (engine,)
+    if not all(map(is_engine_name, names)):
+        raise SignatureError(
+            f"{kind}: engine: a name of letters, digits, _ and - is needed, or a choice of names, but got "
+            f'{engine!r:.100}; write engine="judge", and engines={{"judge": ...}} where the program is compiled'
         )
 
 

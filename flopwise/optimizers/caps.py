@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ..errors import InputError
+from ..ir.engines import ByEngine
 from ..ir.schemas import Schema
-from ..ir.target import Tokenizer
+from ..ir.target import Target
 from ..ir.types import render_value
 from .data import Example
 
@@ -15,19 +16,23 @@ STEP = 32
 
 
 def caps_of(
-    examples: Iterable[Example], schema: Schema, tokenizer: Tokenizer, given: Mapping[str, int] | None = None
+    examples: Iterable[Example], schema: Schema, targets: ByEngine[Target], given: Mapping[str, int] | None = None
 ) -> dict[str, int]:
     """Most tokens of each input: as given, else 1.5 times the longest of the examples, in steps of 32.
+
+    What is longest is counted by the tokenizer of each engine, since any of them may be asked.
 
     Raises:
         InputError: A cap is of no input, or no whole number of at least 1.
     """
     check_caps(given, schema)
+    tokenizers = targets.map(lambda t: t.tokenizer).distinct()
     longest = {f.name: 0 for f in schema.inputs}
     for example in examples:
         for name, value in example.inputs(schema).items():
             if name not in (given or {}):
-                longest[name] = max(longest[name], len(tokenizer.encode(" " + render_value(value))))
+                text = " " + render_value(value)
+                longest[name] = max(longest[name], *(len(t.encode(text)) for t in tokenizers))
     found = {name: -(-int(most * SLACK) // STEP) * STEP or STEP for name, most in longest.items()}
     return {**found, **(given or {})}
 

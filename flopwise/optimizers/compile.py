@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from ..backends.engines.registry import engine as engine_of
+from ..backends.engines.registry import engines as engines_of
 from ..backends.runtime.address import Address, is_address
 from ..errors import BudgetError, InputError, MetricError, StudyError
 from ..modules.base import Module
@@ -34,7 +34,7 @@ def compile(
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
     objectives: Mapping[str, Objective] | None = None,
-    embedder: str = "lexical", report: bool = True,
+    embedder: str = "lexical", engines: Mapping[str, Engine | str] | None = None, report: bool = True,
 ) -> Pipeline[..., R]: ...  # fmt: skip
 @overload
 def compile(
@@ -42,23 +42,24 @@ def compile(
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
     objectives: Mapping[str, Objective] | None = None,
-    embedder: str = "lexical", report: bool = True,
+    embedder: str = "lexical", engines: Mapping[str, Engine | str] | None = None, report: bool = True,
 ) -> Pipeline[P, R]: ...  # fmt: skip
 def compile(
     program: Any, *, dev: Any, metric: Metric | str, engine: Engine | str, budget: Budget, train: Any = None,
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
     objectives: Mapping[str, Objective] | None = None,
-    embedder: str = "lexical", report: bool = True,
+    embedder: str = "lexical", engines: Mapping[str, Engine | str] | None = None, report: bool = True,
 ) -> Pipeline[Any, Any]:  # fmt: skip
-    """Find the config of a program that scores best on dev inside the budget, and bind it to the engine.
+    """Find the config of a program that scores best on dev inside the budget, and bind it to its engines.
 
     Args:
         program: A Program, a function program, or a single module.
         dev: Labelled examples to compare configs on: dicts, a DataFrame, a Hugging Face dataset, or a file's path.
         metric: Any function of (example, prediction) that returns a bool or a float in [0, 1]; may be async. Or a
             text such as "exact:answer" or "path.py:function".
-        engine: An engine, or a spec such as "openvino:qwen2.5-coder-1.5b-instruct".
+        engine: An engine, or a spec such as "openvino:qwen2.5-coder-1.5b-instruct". It asks wherever a module names no
+            other, and proposes instructions.
         budget: FLOPs per query for the result, and for the whole search.
         train: Examples that demonstrations are made of, and that a model which proposes instructions is shown; taken
             out of dev where not given.
@@ -74,6 +75,8 @@ def compile(
             `{"words": fw.Objective(count_words, better="lower")}`. The front is over score, FLOPs per query and
             these; the winner is chosen by score alone, and `Pipeline.at(words=60)` chooses by them.
         embedder: What tells how alike demonstrations are: "lexical", by their words, or "all-minilm-l6-v2", a model.
+        engines: The other engines by the names that modules use: `engines={"judge": big}` for
+            `fw.Verifier(Solve, engine="judge")`. Each is counted by its own cost model, under the one budget.
         report: Whether a page about the search, `report.html`, is written into the study's folder at its end.
 
     Returns:
@@ -90,7 +93,8 @@ def compile(
             finite number.
         StudyError: The study belongs to another program, data, budget or engine.
         WeightsError: The embedder's weights are not on this machine.
-        EngineError: There is no such engine or embedder, or the engine failed; the study keeps what was known, and the
+        EngineError: There is no such engine or embedder, a module names an engine that is not given, no module names
+            one that is, or the engine failed; the study keeps what was known, and the
             same call goes on.
     """
     from .search import Search, Task
@@ -100,8 +104,8 @@ def compile(
         program, dev, train, holdout, _metric(metric), check_budget(budget), place_of(study), seed, _limits(limits),
         caps, allow_impure, objectives, embedder,
     )  # fmt: skip
-    target = engine_of(engine)
-    with shown(progress) as show, closing(Search(task, target, show)) as search:
+    targets = engines_of(engine, engines)
+    with shown(progress) as show, closing(Search(task, targets, show)) as search:
         pipeline = run_sync(search.run())
         if report and isinstance(task.study, Path):
             write_report(report_of(pipeline), task.study / FILE)

@@ -54,7 +54,7 @@ async def embed_inputs(
     known = evaluator.store.fact(name)
     if known is None or known["ids"] != [d.id for d in demos]:
         try:
-            raw = [await embedded(embedder, text, evaluator.scheduler.meter) for text in texts]
+            raw = [await embedded(embedder, text, evaluator.schedulers.main.meter) for text in texts]
         except BudgetError as error:
             known = {"ids": [d.id for d in demos], "vectors": [], "why": str(error)}
         else:

@@ -16,7 +16,7 @@ from ..ir.nodes import Call
 from ..ir.record import Values
 from ..ir.types import jsonable
 from ..modules.base import Module
-from ..modules.predict import Predict
+from ..modules.prompting.predict import Predict
 from ..modules.worked import Demo, Neighbourhood
 from .data import Example
 from .selection import Selection

@@ -14,6 +14,7 @@ from ..compiler.draws import Draw
 from ..compiler.stages import Explanation
 from ..errors import PipelineFailure
 from ..ir.choices import ChoiceValue
+from ..ir.engines import ByEngine
 from ..ir.plan import Plan
 from ..ir.record import Failure
 from ..ir.schemas import Schema
@@ -55,10 +56,10 @@ class Entrant:
 
 
 class Evaluator:
-    """Scores entrants on examples through one scheduler, one bank and one sandbox.
+    """Scores entrants on examples through one scheduler for each engine, one bank and one sandbox.
 
     Args:
-        scheduler: Shared by all configs, so that they share prefixes and samples.
+        schedulers: Shared by all configs, so that they share prefixes and samples.
         store: Where cells are kept.
         metric: The metric, bound to the program's outputs.
         schema: The program's inputs and outputs.
@@ -70,10 +71,10 @@ class Evaluator:
     """
 
     def __init__(
-        self, scheduler: Scheduler, store: CellStore, metric: Metric, schema: Schema, result: Any,
+        self, schedulers: ByEngine[Scheduler], store: CellStore, metric: Metric, schema: Schema, result: Any,
         allow_impure: bool, concurrency: int, board: Board | None = None, objectives: Objectives | None = None,
     ) -> None:  # fmt: skip
-        self.scheduler = scheduler
+        self.schedulers = schedulers
         self.store = store
         self.metric = metric
         self.schema = schema
@@ -86,11 +87,11 @@ class Evaluator:
         self._executables: dict[str, Executable] = {}
 
     def executable(self, entrant: Entrant) -> Executable:
-        """The entrant's plan bound to the shared scheduler."""
+        """The entrant's plan bound to the shared schedulers."""
         if self.sandbox is None:
             self.sandbox = RememberingSandbox()
         if entrant.key not in self._executables:
-            self._executables[entrant.key] = Executable(entrant.plan, self.scheduler, self.sandbox, self.allow_impure)
+            self._executables[entrant.key] = Executable(entrant.plan, self.schedulers, self.sandbox, self.allow_impure)
         return self._executables[entrant.key]
 
     async def cells(self, entrant: Entrant, split: str, examples: Sequence[Example]) -> list[tuple[float, float]]:

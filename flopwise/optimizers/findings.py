@@ -90,5 +90,5 @@ def findings(search: Search, stage: str, entrant: Entrant | None, report: Mappin
         "demos": demos_in(entrant.explanation.steps[0].after),
         "graph": to_json(apart(plan.graph, lambda name, _: name)[0]),
         "bounds": plan.bounds_by_node(),
-        "prompts": prompt_texts(plan, search.engine.tokenizer),
+        "prompts": prompt_texts(plan, search.engines),
     }

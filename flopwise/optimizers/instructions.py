@@ -75,7 +75,7 @@ class Proposer:
 
     Args:
         graph: The traced program.
-        evaluator: Runs and scores; its scheduler is asked for proposals too, so its meter counts them.
+        evaluator: Runs and scores; its main engine is asked for proposals too, so its meter counts them.
         train: Examples that dev and holdout do not have.
         store: Where facts are kept.
         cap: FLOPs of the whole search; None for no cap.
@@ -178,7 +178,7 @@ class Proposer:
         plans: list[tuple[Ask, Plan]] = []
         for ask in asks:
             try:
-                plan = lowered(ask, self.evaluator.scheduler.engine)
+                plan = lowered(ask, self.evaluator.schedulers.main.engine)
             except GraphError as error:  # longer than the model's context
                 stage.notes += [str(error)] if str(error) not in stage.notes else []
                 continue
@@ -187,7 +187,7 @@ class Proposer:
                 stage.notes.append(f"{share}, what the budget has for this stage, covered {len(plans)} of {len(asks)}")
                 break
             plans.append((ask, plan))
-        replies = await gather_all([answer(ask, plan, self.evaluator.scheduler) for ask, plan in plans])
+        replies = await gather_all([answer(ask, plan, self.evaluator.schedulers.main) for ask, plan in plans])
         for (ask, _), (reply, flops) in zip(plans, replies, strict=True):
             stage.flops += flops
             self._judge(stage, name, ask, reply)

@@ -17,8 +17,8 @@ from ..ir.plan import Plan
 from ..ir.record import Failure, Values
 from ..ir.schemas import Schema
 from ..ir.types import render_value
-from ..modules.predict import Predict, wanted
 from ..modules.program import trace
+from ..modules.prompting.predict import Predict, wanted
 from ..modules.signature import Input, Output, Signature, schema_of
 from .data import Example
 from .evaluate import Entrant

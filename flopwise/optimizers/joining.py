@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.runtime.address import Address, is_address
 from ..backends.runtime.meter import Meter
-from ..backends.runtime.scheduler import Scheduler
+from ..backends.runtime.scheduler import schedulers
 from ..errors import StudyError
+from ..ir.engines import MAIN, ByEngine, by_engine
 from ..ir.serial import schema_from_json
+from ..ir.target import sequences
 from ..modules.program import record_class
 from ..pipeline import run_sync
 from .declared import check_needs, metric_of, task_of
@@ -50,13 +52,18 @@ OnJoined = Callable[[Joined], None]
 
 
 def join(
-    study: str, engine: Engine, program: Any = None, metric: Metric | None = None, show: OnJoined = lambda _: None
+    study: str,
+    engine: Engine | ByEngine[Engine],
+    program: Any = None,
+    metric: Metric | None = None,
+    show: OnJoined = lambda _: None,
 ) -> Joined:
     """Run cells of a search until it ends.
 
     Args:
         study: Its address, such as "postgresql://user@host/database?study=NAME".
-        engine: What generates here; of the model that the search is of.
+        engine: What generates here, of the model that the search is of; of a search with several engines, each of
+            them by its name.
         program: The search's program. With it this process can take the lead when the coordinator dies, and run what
             needs the user's code; without, cells whose graph, data and metric are all in the study.
         metric: The search's metric, where that is a function of the user's own.
@@ -72,11 +79,8 @@ def join(
     """
     address = _address(study)
     identity, said = _known(address)
-    if identity["model"] != engine.model.fingerprint:
-        raise StudyError(
-            f"the study {address} is of the model {identity['model']}, but this engine runs {engine.model.name} "
-            f"({engine.model.fingerprint}); give an engine of the same model and precision"
-        )
+    engines = by_engine(engine)
+    _check_models(address, identity, engines)
     if said["objectives"]:
         names = ", ".join(said["objectives"])
         raise StudyError(
@@ -85,8 +89,26 @@ def join(
         )
     if program is None:
         check_needs(said)
-        return _bare(address, engine, said, show)
-    return _whole(address, engine, said, program, metric, show)
+        return _bare(address, engines, said, show)
+    return _whole(address, engines, said, program, metric, show)
+
+
+def _check_models(address: Address, identity: Mapping[str, Any], engines: ByEngine[Engine]) -> None:
+    wanted, given = {MAIN: identity["model"], **identity.get("engines", {})}, dict(engines.items())
+    for name in {**wanted, **given}:
+        of = "" if name == MAIN else f" as the engine {name!r}"
+        if name not in wanted:
+            raise StudyError(f"the search of the study {address} has no engine {name!r}; it has {', '.join(wanted)}")
+        if name not in given:
+            raise StudyError(
+                f"the search of the study {address} also has an engine {name!r}; give --engine {name}=SPEC"
+            )
+        model = given[name].model
+        if wanted[name] != model.fingerprint:
+            raise StudyError(
+                f"the study {address} is of the model {wanted[name]}{of}, but this engine runs {model.name} "
+                f"({model.fingerprint}); give an engine of the same model and precision"
+            )
 
 
 def _address(study: str) -> Address:
@@ -100,7 +122,7 @@ def _address(study: str) -> Address:
 
 def _known(address: Address) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The identity of a study and what it declares."""
-    with closing(SharedStudy(address, None, Meter(None))) as study:
+    with closing(SharedStudy(address, None, Meter())) as study:
         identity, said = study.store.fact("identity"), study.store.fact("task")
         if identity is None or said is None:
             raise StudyError(f"the search of the study {address} has not begun; start it with `flopwise compile` first")
@@ -118,7 +140,12 @@ def _refuse_ended(address: Address, how: str | None) -> None:
 
 
 def _whole(
-    address: Address, engine: Engine, said: Mapping[str, Any], program: Any, metric: Metric | None, show: OnJoined
+    address: Address,
+    engines: ByEngine[Engine],
+    said: Mapping[str, Any],
+    program: Any,
+    metric: Metric | None,
+    show: OnJoined,
 ) -> Joined:
     from .search import Search
 
@@ -129,7 +156,7 @@ def _whole(
             "--metric FILE.py:FUNCTION"
         )
     latest = _Latest(show)
-    with closing(Search(task_of(said, program, metric, address), engine, latest.progress)) as search:
+    with closing(Search(task_of(said, program, metric, address), engines, latest.progress)) as search:
         assert isinstance(search.study, SharedStudy)
         latest.study, search.study.helps = search.study, True
         search.study.on_work = latest.watch
@@ -140,26 +167,24 @@ def _whole(
         return latest.tell()
 
 
-def _bare(address: Address, engine: Engine, said: Mapping[str, Any], show: OnJoined) -> Joined:
+def _bare(address: Address, engines: ByEngine[Engine], said: Mapping[str, Any], show: OnJoined) -> Joined:
     latest = _Latest(show)
-    with closing(SharedStudy(address, None, Meter(engine.model.cost))) as study:
+    with closing(SharedStudy(address, None, Meter())) as study:
         latest.study, study.on_work = study, latest.watch
         schema = schema_from_json(said["schema"])
         metric = metric_of(said)
         assert metric is not None, "or its code is needed"
-        scheduler = Scheduler(engine, study.meter, study.bank)
+        asked = schedulers(engines, study.meter, study.bank)
         evaluator = Evaluator(
-            scheduler, study.store, bound(metric, schema), schema, record_class(schema),
-            said["settings"]["allow_impure"], 4 * engine.capabilities.in_flight, study.board,
+            asked, study.store, bound(metric, schema), schema, record_class(schema),
+            said["settings"]["allow_impure"], 4 * sequences(engines), study.board,
         )  # fmt: skip
         with closing(evaluator):
-            run_sync(_help(study, evaluator, scheduler, said, latest))
+            run_sync(_help(study, evaluator, said, latest))
         return latest.tell()
 
 
-async def _help(
-    study: SharedStudy, evaluator: Evaluator, scheduler: Scheduler, said: Mapping[str, Any], latest: _Latest
-) -> None:
+async def _help(study: SharedStudy, evaluator: Evaluator, said: Mapping[str, Any], latest: _Latest) -> None:
     """Run cells until the search has ended."""
     from .worker import Worker
 
@@ -171,7 +196,8 @@ async def _help(
                 await worker.next_look()
                 latest.tell()
     finally:
-        await scheduler.drain()
+        for scheduler in evaluator.schedulers.distinct():
+            await scheduler.drain()
         study.bank.flush()
     _check_end(study.address, how)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..compiler.frozen import engine_facts
 from ..compiler.versions import versions
 from .data import data_hash
 from .scoring import metric_name
@@ -13,10 +14,9 @@ if TYPE_CHECKING:
 
 
 def provenance(search: Search) -> dict[str, Any]:
-    """Where the result comes from: model, data, seed, budget, versions."""
+    """Where the result comes from: the models of its engines, data, seed, budget, versions."""
     return {
-        "model": search.engine.model.name,
-        "fingerprint": search.engine.model.fingerprint,
+        **engine_facts(search.engines),
         "data": {n: data_hash(getattr(search.splits, n)) for n in ("train", "dev", "holdout")},
         "sizes": {n: len(getattr(search.splits, n)) for n in ("train", "dev", "holdout")},
         "metric": metric_name(search.metric),

@@ -13,17 +13,20 @@ from ..backends.embedders.lexical import LexicalEmbedder
 from ..backends.embedders.registry import embedder
 from ..backends.runtime.address import Address
 from ..backends.runtime.meter import Meter
-from ..backends.runtime.scheduler import Scheduler
+from ..backends.runtime.scheduler import schedulers
 from ..compiler.demos import demos_in
 from ..compiler.draws import draws
+from ..compiler.engines import check_given, check_used, engines_in
 from ..compiler.frozen import Frozen, plan_facts
-from ..compiler.lower import lower
+from ..compiler.lower import check_priced, lower
 from ..compiler.stages import complete, optimise
 from ..errors import BudgetError, DataError, GraphError
 from ..ir.choices import ChoiceValue, config_key
+from ..ir.engines import ByEngine, by_engine
 from ..ir.flops import format_flops
 from ..ir.graph import Graph
 from ..ir.plan import Plan
+from ..ir.target import sequences
 from ..ir.types import jsonable
 from ..modules.program import result_class, trace
 from ..pipeline import Pipeline
@@ -63,7 +66,7 @@ TICK = 1.0  # seconds between two looks at the progress
 
 @dataclass(frozen=True)
 class Task:
-    """What to compile: the arguments of `fw.compile` but engine and progress."""
+    """What to compile: the arguments of `fw.compile` but engines and progress."""
 
     program: Any
     dev: Any
@@ -85,34 +88,38 @@ class Search:
 
     Args:
         task: What to compile.
-        engine: What generates.
+        engine: What generates, or every engine by the name that modules use.
         show: Shown the progress.
     """
 
-    def __init__(self, task: Task, engine: Engine, show: OnProgress) -> None:
+    def __init__(self, task: Task, engine: Engine | ByEngine[Engine], show: OnProgress) -> None:
         self.task = task
-        self.engine = engine
+        self.engines = by_engine(engine)
         self.show = show
         self._now = ("helping", "cells for the process that leads")
         self.embedder = embedder(task.embedder)
         self.graph = trace(task.program)
+        check_given(self.graph, self.engines.named)
+        check_used(engines_in(self.graph), self.engines.named)
         self.schema = self.graph.schema
         self.metric = bound(task.metric, self.schema)
         self.objectives = checked(task.objectives, self.schema)
         self.splits = self._splits()
         examples = (*self.splits.train, *self.splits.dev, *self.splits.holdout)
-        self.caps = caps_of(examples, self.schema, engine.tokenizer, task.caps)
+        self.caps = caps_of(examples, self.schema, self.engines, task.caps)
         self.dev = [self.splits.dev[i] for i in permutation(len(self.splits.dev), task.seed)]
-        self.meter = Meter(engine.model.cost, task.budget.search)
+        if task.budget.search is not None:
+            check_priced(self.engines.map(lambda e: e.model))
+        self.meter = Meter(task.budget.search)
         self._check_cheapest()
         self.study = open_study(task.study, self._identity(), self.meter)
         self.meter = self.study.meter
-        self.scheduler = Scheduler(engine, self.meter, self.study.bank)
+        self.schedulers = schedulers(self.engines, self.meter, self.study.bank)
         self.pool = DemoPool()
         self.result = result_class(task.program, self.schema)
         self.evaluator = Evaluator(
-            self.scheduler, self.study.store, self.metric, self.schema, self.result, task.allow_impure,
-            concurrency=4 * engine.capabilities.in_flight, board=self.study.board, objectives=self.objectives,
+            self.schedulers, self.study.store, self.metric, self.schema, self.result, task.allow_impure,
+            concurrency=4 * sequences(self.engines), board=self.study.board, objectives=self.objectives,
         )  # fmt: skip
         self.proposer = Proposer(
             self.graph, self.evaluator, self.splits.train, self.study.store, task.budget.search
@@ -130,7 +137,8 @@ class Search:
         finally:
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)
-            await self.scheduler.drain()
+            for scheduler in self.schedulers.distinct():
+                await scheduler.drain()
             self._save()
             self.keeper.keep_open()
             self.study.bank.flush()
@@ -182,7 +190,7 @@ class Search:
         plan, structure_text = min(fits, key=lambda found: found[0].least)
         # Lowered again under the cap: refuses what is over it, and a cap on a model whose FLOPs are unknown.
         try:
-            lower(plan.graph, self.engine, self.caps, self.task.budget.per_query)
+            lower(plan.graph, self.engines, self.caps, self.task.budget.per_query)
         except BudgetError as error:
             raise BudgetError(f"not even the cheapest config, {structure_text}, fits: {error}") from None
         cap, cheapest = self.task.budget.search, plan.least + plan.cold
@@ -202,10 +210,15 @@ class Search:
             "objectives": {name: o.identity() for name, o in self.objectives.items()},
             "caps": self.caps,
             "per_query": self.task.budget.per_query,
-            "model": self.engine.model.fingerprint,
+            "model": self.engines.main.model.fingerprint,
+            **self._other_models(),
             "seed": self.task.seed,
             "embedder": self.embedder.fingerprint,
         }
+
+    def _other_models(self) -> dict[str, dict[str, str]]:
+        named = {name: engine.model.fingerprint for name, engine in self.engines.named.items()}
+        return {"engines": named} if named else {}
 
     async def _bootstrap(self) -> DemoPool:
         cap = self.task.budget.search
@@ -262,10 +275,10 @@ class Search:
         return Entrant(config_key(config), dict(config), plan, explanation, draws(plan))
 
     def _lowered(self, graph: Graph) -> Plan:
-        return lower(graph, self.engine, self.caps, self.task.budget.per_query)
+        return lower(graph, self.engines, self.caps, self.task.budget.per_query)
 
     def _uncapped(self, config: Mapping[str, ChoiceValue]) -> Plan:
-        return lower(optimise(self.graph, config).result, self.engine, self.caps)
+        return lower(optimise(self.graph, config).result, self.engines, self.caps)
 
     def _winner(self, contenders: Contenders) -> Entrant:
         winner = contenders.winner()
@@ -284,7 +297,7 @@ class Search:
             return winner
         self._begin("weights", "fitting the weights of an ensemble")
         graph = await fitted(winner, self.evaluator, met)
-        plan = lower(graph, self.engine, self.caps, self.task.budget.per_query)
+        plan = lower(graph, self.engines, self.caps, self.task.budget.per_query)
         weighed = replace(winner, key=winner.key + "+weights", plan=plan)
         before = await self.evaluator.cells(winner, "dev", met)
         after = await self.evaluator.cells(weighed, "dev", met)
@@ -324,7 +337,7 @@ class Search:
             "demos": demos_in(winner.explanation.steps[0].after),
         }
         points = self._frozen_front(winner, report)
-        return Pipeline(winner.plan, self.engine, self.result, facts, winner.explanation, points=points)
+        return Pipeline(winner.plan, self.engines, self.result, facts, winner.explanation, points=points)
 
     def _frozen_front(self, winner: Entrant, report: Mapping[str, Any]) -> dict[int, Frozen]:
         """What each point of the front is lowered from again, by number; the winner with its fitted weights."""

@@ -40,7 +40,7 @@ class SharedStudy:
     Args:
         address: Where it is kept.
         identity: What it is a study of; None to take what is there, as a worker without the program does.
-        meter: Knows the cost model and the cap on the search.
+        meter: Knows the cap on the search.
 
     Attributes:
         helps: True for a process that ends when the search has ended elsewhere.
@@ -54,7 +54,7 @@ class SharedStudy:
             self.store = SharedCells(self.member)
             if identity is not None:
                 check_identity(self.store.set_once("identity", dict(identity)), identity, str(address))
-            self.meter = SharedMeter(meter.cost, self.member)
+            self.meter = SharedMeter(self.member)
         except BaseException:
             self.member.leave()
             raise

@@ -9,7 +9,7 @@ from ..compiler.passes import specialise
 from ..compiler.passes.specialise import open_values
 from ..ir.choices import Categorical, ChoiceValue, Config, DemoSet, Domain, Instructions, Integer, Real, Var
 from ..ir.graph import Graph
-from ..ir.nodes import Choice
+from ..ir.nodes import Call, Choice, Node
 from .selection import Selection
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class Space:
 
     Attributes:
         variables: Every choice, by name.
-        branches: Names of those between modules, on which it depends what else is alive.
+        branches: Names of those between modules, on which it depends what else is alive, and between engines: what
+            a config is like and what it costs hangs on these before all others.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Space:
         self.proposed = proposed if proposed is not None else {}
         self.demos = dict(demos or {})
         self.variables = {v.name: v for v in open_values(graph)}
-        self.branches = frozenset(n.attrs.choice for _, n in graph.walk() if isinstance(n.attrs, Choice))
+        self.branches = frozenset(name for _, node in graph.walk() for name in _branches(node))
         self._live: dict[frozenset[tuple[str, ChoiceValue]], tuple[Var, ...]] = {}
 
     def live(self, config: Config) -> tuple[Var, ...]:
@@ -96,7 +97,7 @@ class Space:
         return {**given_texts(domain), **self.proposed.get(name, {})} if isinstance(domain, Instructions) else {}
 
     def structures(self) -> Iterator[dict[str, ChoiceValue]]:
-        """Every assignment of the choices between modules that are live, the first labels first."""
+        """Every assignment of the choices between modules and engines that are live, the first labels first."""
         yield from self._structures({})
 
     def _structures(self, config: dict[str, ChoiceValue]) -> Iterator[dict[str, ChoiceValue]]:
@@ -115,6 +116,13 @@ class Space:
         """Every choice and its domain, one a line."""
         lines = [f"{v.name}: {domain_text(v.domain)}" for v in self.variables.values()]
         return "\n".join(sorted(lines))
+
+
+def _branches(node: Node) -> Iterator[str]:
+    if isinstance(node.attrs, Choice):
+        yield node.attrs.choice
+    elif isinstance(node.attrs, Call) and isinstance(node.attrs.module.engine, Var):
+        yield node.attrs.module.engine.name
 
 
 def given_texts(domain: Instructions) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A worker: claims cells of a shared study, runs them on its own engine, and stores them."""
+"""A worker: claims cells of a shared study, runs them on its own engines, and stores them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from ..compiler.stages import Explanation
 from ..compiler.versions import VERSION
 from ..errors import EngineError, FlopwiseError, StudyError
 from ..ir.serial import graph_from_json
+from ..ir.target import sequences
 from .board import Board, Cell, Posted
 from .declared import examples_of
 from .evaluate import Entrant, Evaluator
 
 BREATH = 0.02  # seconds between two looks at the board, however much changes
-AHEAD = 2  # cells under way for each sequence that the engine runs: some wait for the sandbox, some are between turns
+AHEAD = 2  # cells under way for each sequence that the engines run: some wait for the sandbox, some are between turns
 
 
 class Worker:
@@ -38,7 +39,7 @@ class Worker:
         self.board = board
         self.evaluator = evaluator
         self.examples = examples_of(said, evaluator.schema)
-        self.room = AHEAD * max(evaluator.scheduler.engine.capabilities.in_flight, 1)
+        self.room = AHEAD * sequences(evaluator.schedulers.map(lambda s: s.engine))
         self.done = 0
         self.under_way: dict[Cell, asyncio.Task[None]] = {}
         self._entrants: dict[str, Entrant] = {}
@@ -126,19 +127,19 @@ class Worker:
             self.board.fail(cell, error)
 
     def _store(self, row: Any) -> None:
-        bank = self.evaluator.scheduler.bank
+        bank = self.evaluator.schedulers.main.bank
         if bank is not None:
             bank.flush()
         self.done += self.board.store(row)
 
     def _entrant(self, config: str) -> Entrant:
-        """A config as its coordinator has posted it, lowered for this engine."""
+        """A config as its coordinator has posted it, lowered for the engines here."""
         known = self.board.entrants.get(config) or self._entrants.get(config)
         if known is not None:
             return known
-        said, engine = self.board.plan(config), self.evaluator.scheduler.engine
+        said, engines = self.board.plan(config), self.evaluator.schedulers.map(lambda s: s.engine)
         graph = resolve_hosts(graph_from_json(said["graph"]))
-        plan = lower(graph, engine, said["caps"], said["cap"])
+        plan = lower(graph, engines, said["caps"], said["cap"])
         if plan.hash != said["hash"]:
             raise StudyError(
                 f"config {config[:200]} is lowered to another plan here ({plan.hash[:16]}) than where it was posted "

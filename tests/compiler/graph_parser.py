@@ -12,9 +12,9 @@ from flopwise.ir.nodes import Node, Op, Type
 from flopwise.ir.prompt import Message, Prompt, Ref, Segment, Slot, Text
 from flopwise.ir.request import Decoding, Grammar
 from flopwise.ir.schemas import STRING, Field, Schema
-from flopwise.modules.chain_of_thought import ChainOfThought
-from flopwise.modules.critic import Critic
-from flopwise.modules.predict import Predict
+from flopwise.modules.judging.critic import Critic
+from flopwise.modules.prompting.chain_of_thought import ChainOfThought
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.signature import Input, Output, Signature, schema_of
 
 
@@ -29,7 +29,8 @@ SCHEMA = schema_of(Answer)
 MODULES = {"Predict": Predict, "ChainOfThought": ChainOfThought, "Critic": Critic}
 _NODE = re.compile(r"%(?P<name>\S+): (?P<type>\S+) = (?P<op>\w+)\((?P<inputs>[^)]*)\) ?(?P<detail>.*)")
 _GENERATE = re.compile(
-    r"n=(?P<n>\d+) T=(?P<t>\S+)( top_p=\S+)? max=(?P<max>\d+)( stop=(?P<stop>\[.*?\]))?( as (?P<kind>\w+))? from .*"
+    r"n=(?P<n>\d+) T=(?P<t>\S+)( top_p=\S+)? max=(?P<max>\d+)( stop=(?P<stop>\[.*?\]))?( as (?P<kind>\w+))?"
+    r"( on (?P<engine>\w+))? from .*"
 )
 _LOOP = re.compile(
     r"(?P<mode>\w+) at most (?P<trips>\d+) trips \((?P<required>\d+) required\)( until (?P<until>%\S+))?"
@@ -102,16 +103,19 @@ def _attrs(op: Op, name: str, kind: Type, detail: str, below: list[str], before:
         case Op.CONST:
             return ops.Const(ast.literal_eval(detail))
         case Op.CALL:
-            module, fields = re.fullmatch(r"(\w+)\(Answer\) on (.*)", detail).groups()  # type: ignore[union-attr]
-            return ops.Call(MODULES[module](Answer, name=name, demos=()), tuple(fields.split(", ")))
+            found = re.fullmatch(r"(\w+)\(Answer(, engine=(\w+))?\) on (.*)", detail)
+            assert found, f"not a call: {detail!r}"
+            module = MODULES[found[1]](Answer, name=name, demos=(), engine=found[3])
+            return ops.Call(module, tuple(found[4].split(", ")))
         case Op.CHOICE:
             choice, labels = re.fullmatch(r"\?(\S+) of (.*)", detail).groups()  # type: ignore[union-attr]
             return ops.Choice(choice, tuple(labels.split(", ")))
         case Op.GENERATE:
             return _generate(detail, below, before)
         case Op.SCORE:
-            choices, refs = detail.split(" from ")
-            return ops.Score(_prompt(below, refs, before), tuple(choices.split("/")))
+            head, refs = detail.split(" from ")
+            choices, _, engine = head.partition(" on ")
+            return ops.Score(_prompt(below, refs, before), tuple(choices.split("/")), engine or None)
         case Op.PARSE:
             form, fields = detail.split(" -> ")
             extra = tuple(f for f in fields.split(", ") if f not in SCHEMA.output_names)
@@ -138,7 +142,7 @@ def _generate(detail: str, below: list[str], before: list[Node]) -> ops.Generate
     decoding = Decoding(temperature=float(found["t"]), max_tokens=int(found["max"]), stop=stop)
     grammar = Grammar(found["kind"], "") if found["kind"] else None  # type: ignore[arg-type]
     prompt = _prompt(below, detail.rsplit(" from ", 1)[1], before)
-    return ops.Generate(prompt, decoding, grammar, int(found["n"]))
+    return ops.Generate(prompt, decoding, grammar, int(found["n"]), found["engine"])
 
 
 def _prompt(below: list[str], refs: str, before: list[Node]) -> Prompt:

@@ -22,11 +22,11 @@ from flopwise.ir.record import Failure
 from flopwise.ir.request import Decoding
 from flopwise.modules.base import Module
 from flopwise.modules.control import loop
-from flopwise.modules.predict import Predict
+from flopwise.modules.judging.verifier import Verifier
 from flopwise.modules.program import trace
-from flopwise.modules.reducers import best
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.sampling import sample
-from flopwise.modules.verifier import Verifier
+from flopwise.modules.selection.reducers import best
 
 from ..programs import PROGRAMS, SHAPE, Judged, Program, Ready, Solve, Solver, Telling, ready
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flopwise.backends.engines.byte_tokenizer import ByteTokenizer
+from flopwise.backends.engines.scripted import ScriptedEngine
 from flopwise.backends.runtime.query import Query
 from flopwise.compiler.chat import prompt_pieces
-from flopwise.errors import EngineError, GraphError
+from flopwise.errors import EngineError, GraphError, InputError
+from flopwise.ir.engines import ByEngine
 from flopwise.ir.plan import Carry, Fill, PromptPlan, Static
 from flopwise.ir.prompt import Message, Prompt, Ref, Segment, Slot, Text
 from flopwise.ir.request import TokenIds
-from flopwise.modules.predict import Predict
+from flopwise.modules.prompting.predict import Predict
 from tests.programs import Solve, ready
 
 SPECIAL = ("<|start|>", "<|end|>")
@@ -55,6 +58,13 @@ class WordTokenizer:
                 raise EngineError(f"no role {role}")
         turns = [f"<|start|>{r}\n{c.strip() if self.trims else c}<|end|>\n" for r, c in messages]
         return "".join(turns) + ("<|start|>assistant\n" if generate else "")
+
+
+class SeamTokenizer(WordTokenizer):
+    """Line ends are one token at the end of a text and apart before a word, as in GPT-2's; some go with a mark."""
+
+    def encode(self, text: str) -> TokenIds:
+        return self._ids(re.findall(r"[?.]\n|\s+(?!\S)| ?[^\s?.]+|[?.]|\s", text))
 
 
 def fill(slot: Slot) -> Fill:
@@ -103,6 +113,34 @@ def test_a_space_before_a_slot_goes_with_its_text() -> None:
     assert isinstance(first, Static) and isinstance(last, Static)
     ids = (*first.ids, *tokenizer.encode(slot.lead + "what"), *last.ids)
     assert ids == tokenizer.encode_template(tokenizer.render_chat([("user", "Question: what end")], True))
+
+
+@pytest.mark.parametrize("value", ["what?", "what", "what\n"])
+def test_the_text_after_a_glued_slot_is_tokenised_with_its_own(value: str) -> None:
+    tokenizer = SeamTokenizer()
+    segments = (Text("Q:\n"), Slot(Ref("q"), cap=9, glued=True), Text("\n\nSay "), Slot(Ref("r"), cap=9), Text(" now"))
+    pieces = prompt_pieces(Prompt((Message("user", segments),)), tokenizer, lambda slot: Fill(slot.ref, 9, False))
+    _, glued, plain, _ = pieces
+    assert isinstance(glued, Fill) and (glued.lead, glued.tail, glued.cap) == ("", "\n\nSay", 9 + 3 + 1)
+    assert isinstance(plain, Fill) and (plain.lead, plain.tail) == (" ", "")
+    query = Query(ready(Predict(Solve)).plan, None, tokenizer, frozenset())
+    ids, _ = query.ids("n", PromptPlan(pieces, 99, 0), {Ref("q"): value, Ref("r"): "it"})
+    whole = tokenizer.render_chat([("user", f"Q:\n{value}\n\nSay it now")], True)
+    assert ids == tokenizer.encode_template(whole)
+
+
+def test_a_glued_slot_that_is_cut_keeps_the_text_after_it() -> None:
+    tokenizer = SeamTokenizer()
+    for truncate in (True, False):
+        fill = Fill(Ref("q"), 6, truncate, given="q", tail="\n\nSay")
+        query = Query(ready(Predict(Solve)).plan, None, tokenizer, frozenset())
+        prompt = PromptPlan((fill,), 6, 0)
+        if truncate:
+            ids, _ = query.ids("n", prompt, {Ref("q"): "a b c d e f"})
+            assert tokenizer.decode(ids) == "a b c\n\nSay"
+        else:
+            with pytest.raises(InputError, match="takes 6 tokens at node 'n', but its cap is 2"):
+                query.ids("n", prompt, {Ref("q"): "a b c d e f"})
 
 
 def test_two_slots_in_a_row_and_a_slot_at_the_start() -> None:
@@ -158,8 +196,13 @@ def test_a_template_that_turns_the_order_round_still_gets_its_own_values() -> No
     segments: tuple[Segment, ...] = (Text("first"), Slot(Ref("a")))
     prompt = Prompt((Message("system", segments), Message("user", (Text("second"), Slot(Ref("b"))))))
     pieces = prompt_pieces(prompt, tokenizer, fill)
-    plan = ready(Predict(Solve)).plan
-    query = Query(plan, None, tokenizer, frozenset())
-    ids, _ = query.ids("n", PromptPlan(pieces, 99, 0), {Ref("a"): "A", Ref("b"): "B"})
+
+    class Speaking(ScriptedEngine):
+        @property
+        def tokenizer(self) -> Any:
+            return tokenizer
+
+    query = Query(ready(Predict(Solve)).plan, ByEngine(Speaking()), frozenset())
+    ids, _ = cast(Any, query.ids("n", PromptPlan(pieces, 99, 0), {Ref("a"): "A", Ref("b"): "B"}))
     text = tokenizer.decode_all(ids)
     assert "secondB" in text and "firstA" in text and text.index("secondB") < text.index("firstA")

@@ -20,14 +20,14 @@ from flopwise.errors import EngineError
 from flopwise.ir.plan import Carry, Plan
 from flopwise.ir.prompt import Slot
 from flopwise.ir.record import Failure, Trace, Values
-from flopwise.modules.chain_of_thought import ChainOfThought
-from flopwise.modules.critic import Critic
-from flopwise.modules.plan_and_solve import PlanAndSolve, PlanThenSolve
-from flopwise.modules.predict import Predict
+from flopwise.modules.judging.critic import Critic
 from flopwise.modules.program import Program, trace
-from flopwise.modules.program_of_thought import ProgramOfThought
-from flopwise.modules.reducers import vote
+from flopwise.modules.prompting.chain_of_thought import ChainOfThought
+from flopwise.modules.prompting.plan_and_solve import PlanAndSolve, PlanThenSolve
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.sampling import sample
+from flopwise.modules.selection.reducers import vote
+from flopwise.modules.tools.program_of_thought import ProgramOfThought
 
 from ..programs import SHAPE, UNIT, Ready, Solve, ready
 from .graph_parser import parse_graph
@@ -78,7 +78,8 @@ def test_critique_and_revision_are_further_turns_of_the_drafts_conversation(demo
     turn = "<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
     check = "Answer: 4\n\nCheck the answer step by step. Say what is right and what is wrong."
     mend = (
-        "Now do the task anew and mend what was wrong. Think step by step, then give the answer (integer, "
+        "Now do the task anew and mend what was wrong. Reason step by step in plain text, with no code. "
+        "Then give the answer (integer, "
         "the final number)."
     )
     assert sent["critic.critique"] == draft + turn.format(check)
@@ -212,7 +213,8 @@ def test_a_draft_that_does_not_parse_is_not_criticised() -> None:
 UNCHANGED = {
     ChainOfThought: {
         "ChainOfThought.reason": (
-            "<|im_start|>system\nSolve the maths problem.<|im_end|>\n<|im_start|>user\nThink step by step, then give "
+            "<|im_start|>system\nSolve the maths problem.<|im_end|>\n<|im_start|>user\n"
+            "Reason step by step in plain text, with no code. Then give "
             "the answer (integer, the final number).\n\nQuestion: 2+2?<|im_end|>\n<|im_start|>assistant\n"
         ),
     },
@@ -413,7 +415,10 @@ def test_where_a_template_does_not_append_each_turn_is_rendered_whole(name: str)
     run = Ready(plan, engine).run(**Q)
     assert isinstance(run.result, Values) and run.trace.flops <= plan.bound
     system = "Solve the maths problem."
-    ask = "Think step by step, then give the answer (integer, the final number).\n\nQuestion: 2+2?"
+    ask = (
+        "Reason step by step in plain text, with no code. "
+        "Then give the answer (integer, the final number).\n\nQuestion: 2+2?"
+    )
     check = "Answer: 4\n\nCheck the answer step by step. Say what is right and what is wrong."
     turns = [("system", system), ("user", ask), ("assistant", "so so\n\nAnswer:4"), ("user", check)]
     assert prompts(run.trace)["critic.critique"] == engine.tokenizer.render_chat(turns, True)

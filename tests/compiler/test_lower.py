@@ -9,14 +9,14 @@ import pytest
 from flopwise.compiler.lengths import MADE_CAP, SCALAR_CAP
 from flopwise.errors import GraphError
 from flopwise.ir.plan import Carry, Fill
-from flopwise.modules.chain_of_thought import ChainOfThought
 from flopwise.modules.control import map_, op, when
-from flopwise.modules.predict import Predict
+from flopwise.modules.judging.verifier import Verifier
 from flopwise.modules.program import Program
-from flopwise.modules.program_of_thought import ProgramOfThought
-from flopwise.modules.reducers import vote
+from flopwise.modules.prompting.chain_of_thought import ChainOfThought
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.sampling import sample
-from flopwise.modules.verifier import Verifier
+from flopwise.modules.selection.reducers import vote
+from flopwise.modules.tools.program_of_thought import ProgramOfThought
 from tests.programs import PROGRAMS, SHAPE, Refining, Solve, Solver, is_even, ready
 
 

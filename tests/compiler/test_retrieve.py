@@ -16,13 +16,13 @@ from flopwise.ir.flops import FlatCost
 from flopwise.ir.graph import Graph
 from flopwise.ir.nodes import Op, Retrieve
 from flopwise.ir.serial import graph_from_json, to_json
-from flopwise.modules.chain_of_thought import ChainOfThought
-from flopwise.modules.plan_and_solve import PlanThenSolve
-from flopwise.modules.predict import Predict
 from flopwise.modules.program import Program
-from flopwise.modules.program_of_thought import ProgramOfThought
-from flopwise.modules.reducers import vote
+from flopwise.modules.prompting.chain_of_thought import ChainOfThought
+from flopwise.modules.prompting.plan_and_solve import PlanThenSolve
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.sampling import sample
+from flopwise.modules.selection.reducers import vote
+from flopwise.modules.tools.program_of_thought import ProgramOfThought
 from tests.programs import SHAPE, UNIT, Ready, Solve, ready
 from tests.retrieval import pool_of
 

@@ -18,8 +18,8 @@ from flopwise.ir.choices import Categorical, Instructions, Integer, Real, Var
 from flopwise.ir.graph import Graph
 from flopwise.ir.nodes import Choice, Node, Op, Pack, Type, Waves
 from flopwise.ir.prompt import Message, Prompt, Ref, Text
-from flopwise.modules.predict import Predict
 from flopwise.modules.program import trace
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.signature import schema_of
 from flopwise.modules.worked import Demo
 from tests.programs import PROGRAMS, Program, Solve, Solver

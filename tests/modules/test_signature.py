@@ -19,15 +19,15 @@ from pydantic_core import core_schema
 from flopwise.errors import PipelineFailure, SignatureError, TraceError
 from flopwise.ir.record import Trace
 from flopwise.ir.schemas import type_name
-from flopwise.modules.chain_of_thought import ChainOfThought
-from flopwise.modules.critic import Critic
+from flopwise.modules.judging.critic import Critic
+from flopwise.modules.judging.verifier import Verifier
 from flopwise.modules.open import instruction, integer, real
-from flopwise.modules.plan_and_solve import PlanAndSolve, PlanThenSolve
-from flopwise.modules.predict import Predict
-from flopwise.modules.program_of_thought import ProgramOfThought
+from flopwise.modules.prompting.chain_of_thought import ChainOfThought
+from flopwise.modules.prompting.plan_and_solve import PlanAndSolve, PlanThenSolve
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.records import make_record
 from flopwise.modules.signature import Input, Output, Signature, from_text, schema_of
-from flopwise.modules.verifier import Verifier
+from flopwise.modules.tools.program_of_thought import ProgramOfThought
 
 
 class Size(enum.Enum):

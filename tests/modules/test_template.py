@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from flopwise.errors import SignatureError
 from flopwise.ir.builder import Builder
 from flopwise.ir.prompt import Message, Prompt, Ref, Slot, Text
-from flopwise.modules.chain_of_thought import ChainOfThought
-from flopwise.modules.predict import Predict
+from flopwise.modules.prompting.chain_of_thought import ChainOfThought
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.signature import schema_of
 from flopwise.modules.template import Writer
 from flopwise.modules.worked import Demo

@@ -13,17 +13,17 @@ from flopwise.compiler.stages import complete
 from flopwise.errors import ConfigError, InputError, SignatureError, TraceError
 from flopwise.ir.nodes import Op
 from flopwise.modules.branches import choice, optional
-from flopwise.modules.chain_of_thought import ChainOfThought
 from flopwise.modules.control import loop, map_, op, when
-from flopwise.modules.ensemble import Ensemble
+from flopwise.modules.judging.verifier import Verifier
 from flopwise.modules.open import demos, instruction, integer, real
-from flopwise.modules.plan_and_solve import PlanAndSolve
-from flopwise.modules.predict import Predict
 from flopwise.modules.program import Program, program, result_class, trace
-from flopwise.modules.reducers import best, first_valid, vote
+from flopwise.modules.prompting.chain_of_thought import ChainOfThought
+from flopwise.modules.prompting.plan_and_solve import PlanAndSolve
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.sampling import sample
+from flopwise.modules.selection.ensemble import Ensemble
+from flopwise.modules.selection.reducers import best, first_valid, vote
 from flopwise.modules.signature import Input, Output, Signature
-from flopwise.modules.verifier import Verifier
 from tests.programs import Solve, Solver, Tell, is_even, ready
 
 

@@ -279,7 +279,7 @@ def drawn(bank: SampleBank, **sampling: Any) -> list[int]:
     pipeline = ready(voting(**sampling), saying("1234567777777777"))
 
     async def work() -> None:
-        scheduler = Scheduler(pipeline.engine, Meter(pipeline.engine.model.cost), bank)
+        scheduler = Scheduler(pipeline.engine, Meter(), bank)
         await Executable(pipeline.plan, scheduler).run(Q)
         await scheduler.drain()
 

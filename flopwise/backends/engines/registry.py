@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ...errors import EngineError, WeightsError
+from ...ir.engines import MAIN, ByEngine, is_engine_name
 from ._base import Engine
 from .weights import path_of, pull
 
@@ -41,6 +42,23 @@ def engine(spec: str | Engine, **options: Any) -> Engine:
     if not model:
         raise EngineError(f"engine {spec!r}: a model must follow the kind, as in '{kind}:{_EXAMPLES[kind]}'")
     return _KINDS[kind](model, options)
+
+
+def engines(main: str | Engine, named: Mapping[str, str | Engine] | None = None) -> ByEngine[Engine]:
+    """The engines of a program: the main one, and those that its modules name, each an engine or its spec.
+
+    Raises:
+        EngineError: A name is none or that of the main engine, or an engine cannot be made.
+        WeightsError: A model is unknown, or its weights are not on this machine.
+    """
+    if named is not None and not isinstance(named, Mapping):
+        raise EngineError(f'engines: a mapping such as {{"judge": ...}} is needed, but got {named!r:.100}')
+    for name in named or {}:
+        if name == MAIN:
+            raise EngineError(f"engines: {MAIN!r} is what modules call the engine given as engine=; leave it out here")
+        if not is_engine_name(name):
+            raise EngineError(f"engines: a name of letters, digits, _ and - is needed, but got {name!r:.100}")
+    return ByEngine(engine(main), {name: engine(spec) for name, spec in (named or {}).items()})
 
 
 def _as_it_is(spec: Engine, options: dict[str, Any]) -> Engine:

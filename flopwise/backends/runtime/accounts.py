@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...errors import EngineError
+from ...ir.flops import Cost, price
 from ...ir.request import Reply, Sample, Scores, Usage, pack
 from .jobs import Job, Row
 from .meter import Meter
@@ -30,31 +31,49 @@ class Account(NamedTuple):
     resident: tuple[bytes, ...]
 
 
-def settle(meter: Meter, job: Job, reply: Answer, reports_cached: bool) -> Account:
+class Prices(NamedTuple):
+    """What an engine's requests cost.
+
+    Attributes:
+        engine: Its name.
+        cost: Its model's cost; None prices everything at 0.
+        reports_cached: Whether its own count of cached tokens is to be believed before the tree's.
+    """
+
+    engine: str
+    cost: Cost | None
+    reports_cached: bool
+
+    def of(self, prompt: int, cached: int, completions: tuple[int, ...]) -> float:
+        """FLOPs of one request."""
+        return price(self.cost, prompt, cached, completions)
+
+
+def settle(meter: Meter, prices: Prices, job: Job, reply: Answer) -> Account:
     """Settle a job on the meter by what its reply says.
 
     Args:
         meter: Where the job's bound is held; its actual cost replaces it.
+        prices: The engine's.
         job: The job; nothing is held for it afterwards.
         reply: The engine's.
-        reports_cached: Whether the engine's count of cached tokens is to be believed before the tree's.
 
     Raises:
         EngineError: The engine returned another number of samples or scores than asked.
     """
     samples = _samples(job, reply)
-    reported = (reply if isinstance(reply, Usage) else reply.usage).cached if reports_cached else None
+    reported = (reply if isinstance(reply, Usage) else reply.usage).cached if prices.reports_cached else None
     prompt = len(job.packed) // TOKEN
     cached = job.cached if reported is None else min(reported, prompt)
     tokens = tuple([sample.tokens for sample in samples])
-    flops = meter.price(prompt, cached, tokens)
+    flops = prices.of(prompt, cached, tokens)
     usage = Usage(prompt, sum(tokens), cached)
-    meter.settle(job.held, flops, usage)
+    meter.settle(job.held, flops, usage, prices.engine)
     job.held = 0.0
     if len(samples) == 1:  # as most often: the job is its one sample
         row = StoredSample(samples[0], flops + job.extra, usage)
         return Account((row,), flops, cached, (job.packed + _fed(samples[0]),))
-    shares = _shares(meter, prompt, cached, tokens, flops)
+    shares = _shares(prices, prompt, cached, tokens, flops)
     shares[0] += job.extra
     rows: tuple[Row, ...] = tuple(
         StoredSample(sample, share, Usage(prompt, sample.tokens, cached))
@@ -78,12 +97,12 @@ def _samples(job: Job, reply: Answer) -> tuple[Sample, ...]:
     return reply.samples
 
 
-def _shares(meter: Meter, prompt: int, cached: int, tokens: tuple[int, ...], flops: float) -> list[float]:
+def _shares(prices: Prices, prompt: int, cached: int, tokens: tuple[int, ...], flops: float) -> list[float]:
     """FLOPs of each sample: its own tokens, and for the first one the prompt, so that they add up to the whole."""
     if len(tokens) <= 1:
         return [flops]
-    prefill = meter.price(prompt, cached, ())
-    later = [meter.price(prompt, cached, (t,)) - prefill for t in tokens[1:]]
+    prefill = prices.of(prompt, cached, ())
+    later = [prices.of(prompt, cached, (t,)) - prefill for t in tokens[1:]]
     return [flops - sum(later), *later]
 
 

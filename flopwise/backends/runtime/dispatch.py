@@ -11,9 +11,10 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from ...errors import BudgetError, EngineError, EngineUnavailable, StudyError
+from ...ir.engines import MAIN
 from ...ir.request import ScoreRequest
 from ..engines._base import Engine
-from .accounts import Answer
+from .accounts import Answer, Prices
 from .jobs import Draw, Job, Key, Warm
 from .ledger import Ledger
 from .meter import Meter
@@ -24,7 +25,7 @@ from .warming import MOST_WAITS, Warming
 if TYPE_CHECKING:
     from .bank import SampleBank  # SQLite comes with it
 
-_OTHERS_S = 0.1  # seconds between two looks at what other workers still hold of a budget that does not cover a job
+_OTHERS_S = 0.1  # seconds between two looks at what others still hold of a budget that does not cover a job
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ class Policy:
 class Dispatcher:
     """The queue of one engine and what is under way at it."""
 
-    def __init__(self, engine: Engine, meter: Meter, bank: SampleBank | None, policy: Policy) -> None:
+    def __init__(self, engine: Engine, meter: Meter, bank: SampleBank | None, policy: Policy, name: str = MAIN) -> None:
         self.engine = engine
-        self.ledger = Ledger(meter, bank, engine.capabilities.reports_cached)
+        self.ledger = Ledger(meter, bank, Prices(name, engine.model.cost, engine.capabilities.reports_cached))
         self.policy = policy
         self.limits = engine.capabilities
         self.tree = RadixTree(self.limits.block, self.limits.cache_tokens)
@@ -58,7 +59,7 @@ class Dispatcher:
         self.tasks: set[asyncio.Task[None]] = set()
         self.busy = 0  # sequences under way
         self._here: Job | None = None  # under way within its caller's task
-        self._asks_again = False  # waits for what other workers hold of the budget
+        self._asks_again = False  # waits for what other engines or workers hold of the budget
         self._warming = Warming(self.tree, policy.least)
         self._heap: list[tuple[int, bytes, int, Job]] = []
         self._tie = count()
@@ -197,7 +198,7 @@ class Dispatcher:
         """True where a job that the budget does not cover yet may be covered once others have ended, here or not."""
         if not self.ledger.may_fit_later(job):
             return False
-        if not self.busy and self.ledger.meter.shared and not self._asks_again:
+        if not self.busy and self.ledger.others_hold and not self._asks_again:
             self._asks_again = True
             asyncio.get_running_loop().call_later(_OTHERS_S, self._ask_again)
         return self.busy > 0 or self._asks_again

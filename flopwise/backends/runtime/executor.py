@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from ...ir.engines import ByEngine, by_engine
 from ...ir.nodes import Execute, Generate, Host, Loop, Op, Retrieve, Score
 from ...ir.plan import Plan
 from ...ir.prompt import Ref
 from ...ir.record import Failure, Generation, Trace, Values
 from ...ir.request import GenerateRequest, ScoreRequest
+from ...ir.target import Target
 from .query import InputReader, Query
 from .scheduler import Scheduler
 from .steps import Step, Steps, steps_of
@@ -91,16 +93,21 @@ class Executable:
 
     Args:
         plan: The lowered graph.
-        scheduler: Of the engine the plan was lowered for.
+        scheduler: Of the engine the plan was lowered for, or of each of its engines.
         sandbox: Runs model-written code; made when first needed where not given.
         allow_impure: True where impure host functions may run.
     """
 
     def __init__(
-        self, plan: Plan, scheduler: Scheduler, sandbox: Sandbox | None = None, allow_impure: bool = True
+        self,
+        plan: Plan,
+        scheduler: Scheduler | ByEngine[Scheduler],
+        sandbox: Sandbox | None = None,
+        allow_impure: bool = True,
     ) -> None:
         self.plan = plan
-        self.scheduler = scheduler
+        self.schedulers = by_engine(scheduler)
+        self._engines: ByEngine[Target] = self.schedulers.map(lambda s: s.engine)
         self.allow_impure = allow_impure
         self._sandbox = sandbox
         self._steps = steps_of(plan, plan.graph)
@@ -119,8 +126,7 @@ class Executable:
             BudgetError: The search's budget is used up.
         """
         values = self._inputs.read(inputs)
-        engine = self.scheduler.engine
-        query = Query(self.plan, engine.model.cost, engine.tokenizer, keep)
+        query = Query(self.plan, self._engines, keep)
         result = await self.output(_Frame(query, self._steps, values), self._steps)
         if not isinstance(result, (Values, Failure)):
             result = Values({self.plan.graph.schema.outputs[0].name: result})
@@ -221,10 +227,9 @@ class Executable:
         if attrs.decoding.temperature:
             stream, first = step.stream + frame.suffix, frame.index * attrs.n
         request = GenerateRequest(ids, attrs.decoding, attrs.grammar, attrs.n, stream, first)
-        samples = (await self.scheduler.generate(request)).samples
-        flops = query.charge(
-            step.name, ids, cached, tuple([s.text for s in samples]), tuple([s.tokens for s in samples])
-        )
+        samples = (await self.schedulers.of(attrs.engine).generate(request)).samples
+        texts, tokens = tuple([s.text for s in samples]), tuple([s.tokens for s in samples])
+        flops = query.charge(step.name, attrs.engine, ids, cached, texts, tokens)
         query.fuel.settle(step.held(frame.again), flops)
         return [Generation(ids, s) for s in samples] if step.node.type.many else Generation(ids, samples[0])
 
@@ -236,10 +241,11 @@ class Executable:
             query.fuel.settle(step.held(frame.again))  # it will not run
             return asked
         ids, cached = asked
-        choices = tuple(query.tokenizer.encode(c)[0] for c in attrs.choices)
-        scores = await self.scheduler.score(ScoreRequest(ids, choices))
+        scheduler = self.schedulers.of(attrs.engine)
+        choices = tuple(scheduler.engine.tokenizer.encode(c)[0] for c in attrs.choices)
+        scores = await scheduler.score(ScoreRequest(ids, choices))
         first = scores.probabilities[0]
-        flops = query.charge(step.name, ids, cached, (f"{first:.6f}",), ())
+        flops = query.charge(step.name, attrs.engine, ids, cached, (f"{first:.6f}",), ())
         query.fuel.settle(step.held(frame.again), flops)
         return first
 
@@ -250,14 +256,18 @@ class Executable:
             from .sandbox import Sandbox
 
             self._sandbox = Sandbox()
-        result = await self._sandbox.run(program, attrs.schema.output_names, attrs.seconds)
+        result = await self._sandbox.run(program, attrs.schema.output_names, attrs.seconds, attrs.language)
+        if attrs.language == "asp" and result.ok:
+            from .answer_sets import solved
+
+            return solved(program, result.values, attrs.schema, result.output)
         return executed(program, result.ok, result.values, result.error, attrs.schema)
 
     async def _retrieve(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
         from .retrieve import retrieve
 
         attrs, held = cast(Retrieve, step.attrs), step.held(frame.again)
-        return await retrieve(frame.query, step.name, attrs, values, held, self.scheduler.meter)
+        return await retrieve(frame.query, step.name, attrs, values, held, self.schedulers.main.meter)
 
     async def _host(self, frame: _Frame, step: Step, values: list[Any]) -> Any:
         from .host import call_host

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ...errors import FlopwiseError
+from ...errors import FlopwiseError, ToolError
 from ...ir.nodes import Host
 from ...ir.record import Failure, Generation, Values
 from .query import Query
@@ -16,6 +16,7 @@ async def call_host(query: Query, node: str, attrs: Host, values: list[Any], all
 
     Raises:
         FlopwiseError: The function is impure and the user has not allowed that here, or it is not loaded.
+        ToolError: It is a tool of a server that is not there: no failure of this example.
     """
     if not attrs.pure and not allow_impure:
         raise FlopwiseError(
@@ -26,6 +27,8 @@ async def call_host(query: Query, node: str, attrs: Host, values: list[Any], all
     try:
         result = attrs.fn(*(_plain(v) for v in values))
         return await result if inspect.isawaitable(result) else result
+    except ToolError:
+        raise
     except Exception as error:  # a user's function may raise anything; the batch goes on
         what = f"{type(error).__name__}: {error}"
         return what if attrs.catch else query.fail(node, f"{attrs.target} raised {what}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import BudgetError, FlopwiseError, StudyError
 from ...ir.request import GenerateRequest
-from .accounts import Account, Answer, settle
+from .accounts import Account, Answer, Prices, settle
 from .jobs import Job, Row, Warm
 from .meter import Meter
 from .radix import TOKEN
@@ -25,20 +25,24 @@ class Ledger:
     Args:
         meter: Where FLOPs are held and counted.
         bank: Where reservations and samples are written, if anywhere.
-        reports_cached: Whether the engine counts cached tokens itself.
+        prices: What the engine's requests cost.
+
+    Attributes:
+        held: FLOPs that it holds on the meter.
     """
 
-    def __init__(self, meter: Meter, bank: SampleBank | None, reports_cached: bool) -> None:
+    def __init__(self, meter: Meter, bank: SampleBank | None, prices: Prices) -> None:
         self.meter = meter
         self.bank = bank
-        self._reports = reports_cached
+        self._prices = prices
+        self.held = 0.0
 
     def bound(self, job: Job) -> float:
         """Most FLOPs a job can cost; an engine that counts for itself may find less cached than the tree believes."""
-        cached = 0 if self._reports else job.cached
+        cached = 0 if self._prices.reports_cached else job.cached
         request = job.request
         most = (request.decoding.max_tokens,) * request.n if isinstance(request, GenerateRequest) else ()
-        return self.meter.price(len(job.packed) // TOKEN, cached, most)
+        return self._prices.of(len(job.packed) // TOKEN, cached, most)
 
     def hold(self, job: Job) -> FlopwiseError | None:
         """Hold a job's bound; return the error where the cap does not cover it, or cannot be asked."""
@@ -48,7 +52,13 @@ class Ledger:
         except (BudgetError, StudyError) as error:
             return error
         job.held = bound
+        self.held += bound
         return None
+
+    @property
+    def others_hold(self) -> bool:
+        """True while other engines or other workers hold some of the same cap: what they do not use will be free."""
+        return self.meter.held - self.held > max(self.meter.cap or 0.0, 1.0) * 1e-9
 
     def may_fit_later(self, job: Job) -> bool:
         """True where the cap would cover the job if what is held turned out to cost nothing."""
@@ -61,7 +71,9 @@ class Ledger:
 
     def settle(self, job: Job, reply: Answer) -> Account:
         """Settle a job that was answered and store what it brought."""
-        account = settle(self.meter, job, reply, self._reports)
+        held = job.held
+        account = settle(self.meter, self._prices, job, reply)
+        self.held -= held
         if isinstance(job, Warm):
             if job.payer is None:
                 self.meter.count_cold(account.flops)
@@ -77,21 +89,23 @@ class Ledger:
         Raises:
             BudgetError: The cap does not cover another try.
         """
-        self.meter.charge(job.held)
-        self.meter.release(job.held)
-        job.held = 0.0
+        self._release(job, spent=True)
         if (error := self.hold(job)) is not None:
             raise error
 
     def cancel(self, job: Job, sent: bool) -> None:
         """Close the books on a job that failed; one cut off while the engine worked is charged its bound."""
-        if sent:
-            self.meter.charge(job.held)
-        self.meter.release(job.held)
-        job.held = 0.0
+        self._release(job, spent=sent)
         if self.bank is not None:
             with suppress(StudyError):  # the caller gets the first error; the reservation stays and is charged later
                 self.bank.release(_digest(job), _indices(job))
+
+    def _release(self, job: Job, spent: bool) -> None:
+        if spent:
+            self.meter.charge(job.held)
+        self.meter.release(job.held)
+        self.held -= job.held
+        job.held = 0.0
 
 
 def _store(bank: SampleBank, job: Job, rows: Sequence[Row]) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ...errors import BudgetError
-from ...ir.flops import Cost, format_flops
+from ...ir.engines import MAIN
+from ...ir.flops import format_flops
 from ...ir.request import Usage
 
 
 class Meter:
     """Counts what a search costs. What is asked for is held before it is sent, so the cap is never overrun.
 
+    Every engine's FLOPs come under the one cap; what prices them is known of each engine, not here.
+
     Args:
-        cost: The cost model that prices requests; None prices everything at 0.
         cap: Most FLOPs that may be spent; None for no cap.
 
     Attributes:
@@ -24,21 +27,15 @@ class Meter:
         cached: The part of `prompt` that the engine had already computed.
         completion: Tokens generated.
         requests: Requests answered.
-
-    Raises:
-        BudgetError: A cap without a cost model.
+        engines: FLOPs of what each engine answered here, by its name; embeddings are in none of them, nor what was
+            in flight at a kill.
     """
 
-    __slots__ = ("cached", "cap", "cold", "completion", "cost", "held", "prompt", "requests", "spent")
+    __slots__ = ("cached", "cap", "cold", "completion", "engines", "held", "prompt", "requests", "spent")
 
-    def __init__(self, cost: Cost | None, cap: float | None = None) -> None:
-        if cap is not None and cost is None:
-            raise BudgetError(
-                f"a FLOPs budget of {format_flops(cap)} needs the model's cost, but the engine knows neither the"
-                " model's shape nor its FLOPs per token; declare FLOPs per token on the engine, or give no budget"
-            )
-        self.cost = cost
+    def __init__(self, cap: float | None = None) -> None:
         self.cap = cap
+        self.engines: dict[str, float] = {}
         self.spent = self.held = self.cold = 0.0
         self.prompt = self.cached = self.completion = self.requests = 0
 
@@ -51,15 +48,6 @@ class Meter:
     def left(self) -> float:
         """FLOPs that may still be held; infinite without a cap."""
         return float("inf") if self.cap is None else max(self.cap - self.spent - self.held, 0.0)
-
-    def price(self, prompt: int, cached: int, completions: tuple[int, ...]) -> float:
-        """FLOPs of one request by the cost model; 0 without one."""
-        return 0.0 if self.cost is None else self.cost.request(prompt, cached, completions)
-
-    @property
-    def shared(self) -> bool:
-        """True while others hold some of the same cap; see `SharedMeter`."""
-        return False
 
     def affords(self, flops: float) -> bool:
         """True where `flops` would fit beside what is spent, if nothing were held."""
@@ -82,10 +70,11 @@ class Meter:
             f" way, {format_flops(flops)} asked; raise the budget, or take the best result so far"
         )
 
-    def settle(self, held: float, actual: float, usage: Usage) -> None:
-        """Replace what was held for a request by what it cost."""
+    def settle(self, held: float, actual: float, usage: Usage, engine: str = MAIN) -> None:
+        """Replace what was held for a request to an engine by what it cost."""
         self.release(held)
         self.spent += actual
+        self.engines[engine] = self.engines.get(engine, 0.0) + actual
         self.prompt += usage.prompt
         self.cached += usage.cached or 0
         self.completion += usage.completion
@@ -104,13 +93,15 @@ class Meter:
         """Note that FLOPs which are settled warmed a prefix that several prompts share."""
         self.cold += flops
 
-    def snapshot(self) -> dict[str, float]:
+    def snapshot(self) -> dict[str, Any]:
         """The totals as plain numbers, `held` included for people; `restore` reads all but that one."""
         names = ("spent", "held", "cold", "prompt", "cached", "completion", "requests")
-        return {name: getattr(self, name) for name in names}
+        totals = {name: getattr(self, name) for name in names}
+        return {**totals, "engines": dict(self.engines)} if set(self.engines) - {MAIN} else totals
 
-    def restore(self, snapshot: Mapping[str, float]) -> None:
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Go on from the totals of an earlier run; what was held then is not held now."""
         self.spent, self.cold = float(snapshot["spent"]), float(snapshot.get("cold", 0.0))
+        self.engines = dict(snapshot.get("engines", {MAIN: self.spent}))
         for name in ("prompt", "cached", "completion", "requests"):
             setattr(self, name, int(snapshot.get(name, 0)))

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import InputError
-from ...ir.flops import Cost
-from ...ir.plan import Carry, Fill, Plan, PromptPlan, Static
+from ...ir.engines import MAIN, ByEngine, in_graph
+from ...ir.flops import price
+from ...ir.plan import SEAM, Carry, Fill, Plan, PromptPlan, Static
 from ...ir.prompt import Ref
 from ...ir.record import Asked, Failure, Generation, Trace
 from ...ir.request import TokenIds
 from ...ir.schemas import STRING, Field
-from ...ir.target import Tokenizer
+from ...ir.target import Target, Tokenizer
 from ...ir.types import read, render_value
 from .fuel import Fuel
 
@@ -21,19 +22,26 @@ class Query:
     """The state of one run.
 
     The FLOPs charged follow the rules of the static bounds, so those always hold: static prefixes are resident, and
-    so is what this query has sent before, in whole blocks.
+    so is what this query has sent before to the same engine, in whole blocks.
+
+    Args:
+        plan: What is asked.
+        targets: The engines that it was lowered for.
+        keep: Full names of nodes whose values the trace shall keep.
     """
 
-    __slots__ = ("_sent", "cost", "fuel", "keep", "plan", "tokenizer", "trace")
+    __slots__ = ("_sent", "fuel", "keep", "plan", "targets", "trace")
 
-    def __init__(self, plan: Plan, cost: Cost | None, tokenizer: Tokenizer, keep: frozenset[str]) -> None:
+    def __init__(self, plan: Plan, targets: ByEngine[Target], keep: frozenset[str]) -> None:
         self.plan = plan
-        self.cost = cost
-        self.tokenizer = tokenizer
+        self.targets = targets
         self.keep = keep
         self.fuel = Fuel(plan.cap, plan.least)
-        self.trace = Trace(bound=plan.bound, decode=tokenizer.decode_all)
-        self._sent: set[TokenIds] = set()
+        self.trace = Trace(bound=plan.bound, prompt_of=self._prompt_of)
+        self._sent: set[tuple[str | None, TokenIds]] = set()
+
+    def _prompt_of(self, asked: Asked) -> str:
+        return self.targets.of(in_graph(asked.engine)).tokenizer.decode_all(asked.ids)
 
     def fail(self, node: str, reason: str) -> Failure:
         """A new failure, noted in the trace."""
@@ -59,6 +67,7 @@ class Query:
         """
         parts: list[int] = []
         kept = prompt.static
+        target = self.targets.of(prompt.engine)
         for piece in prompt.pieces:
             if isinstance(piece, Static):
                 parts += piece.ids
@@ -68,22 +77,22 @@ class Query:
                 parts += earlier.sample.ids
                 kept = len(parts) - 1
             else:
-                filled = self._fill(node, piece, values[piece.ref])
+                filled = self._fill(node, piece, values[piece.ref], target.tokenizer)
                 if isinstance(filled, Failure):
                     return filled
                 parts += filled
         ids = tuple(parts)
         before = len(self._sent)
-        self._sent.add(ids)
+        self._sent.add((prompt.engine, ids))
         if len(self._sent) == before:
             kept = len(ids) - 1
-        block = self.plan.block
+        block = target.capabilities.block
         return ids, min(kept, len(ids) - 1) // block * block
 
-    def _fill(self, node: str, piece: Fill, value: Any) -> TokenIds | Failure:
+    def _fill(self, node: str, piece: Fill, value: Any, tokenizer: Tokenizer) -> TokenIds | Failure:
         try:
             text = value.text if isinstance(value, Generation) else render_value(value)
-            ids = self.tokenizer.encode(piece.lead + text)
+            ids = tokenizer.encode(piece.lead + text + piece.tail)
         except (InputError, ValueError) as error:  # a lone surrogate, or what JSON cannot say
             if piece.given:
                 raise InputError(f"input {piece.given!r} at node {node!r}: {error}") from None
@@ -91,22 +100,30 @@ class Query:
             return self.fail(node, f"the value of {piece.ref} cannot stand in a prompt: {error}")
         if len(ids) <= piece.cap:
             return ids
+        tail = tokenizer.encode(piece.tail)
         if piece.truncate:
-            return ids[: piece.cap]
-        lead = len(self.tokenizer.encode(piece.lead))  # the plan's cap has it in, the user's has not
-        takes, cap = len(ids) - lead, piece.cap - lead
+            return (*ids[: piece.cap - len(tail)], *tail)
+        # What stands around it is in the plan's cap, but not in the user's.
+        around = len(tokenizer.encode(piece.lead)) + (len(tail) + SEAM if tail else 0)
+        takes, cap = len(tokenizer.encode(text)), piece.cap - around
         raise InputError(
             f"input {piece.given!r} takes {takes} tokens at node {node!r}, but its cap is {cap}; shorten it, or "
             f"compile with caps={{{piece.given!r}: {takes}}} or more"
         )
 
     def charge(
-        self, node: str, ids: TokenIds, cached: int, outputs: tuple[str, ...], completions: tuple[int, ...]
+        self,
+        node: str,
+        engine: str | None,
+        ids: TokenIds,
+        cached: int,
+        outputs: tuple[str, ...],
+        completions: tuple[int, ...],
     ) -> float:
-        """Charge a request that has ended to the query, note it in the trace, and return its FLOPs."""
-        flops = self.cost.request(len(ids), cached, completions) if self.cost is not None else 0.0
+        """Charge a request to an engine that has ended to the query, note it in the trace, and return its FLOPs."""
+        flops = price(self.targets.of(engine).model.cost, len(ids), cached, completions)
         trace = self.trace
-        trace.requests.append(Asked(node, ids, outputs, cached, sum(completions), flops))
+        trace.requests.append(Asked(node, ids, outputs, cached, sum(completions), flops, engine or MAIN))
         trace.flops += flops
         return flops
 

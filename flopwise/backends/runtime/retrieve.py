@@ -42,7 +42,7 @@ async def retrieve(
         return query.fail(node, f"the query cannot be written as text: {error}")
     vector = await embedded(embedder, key, meter)
     found = index.nearest(vector, key, attrs.k)[::-1]
-    flops = embedder.flops(key) if query.cost is not None else 0.0
+    flops = embedder.flops(key) if query.targets.main.model.cost is not None else 0.0
     query.fuel.settle(held, flops)
     query.trace.flops += flops
     query.trace.retrieved.append(Retrieved(node, tuple(item.id for item in found), flops))

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import EngineError
+from ...ir.engines import MAIN, ByEngine
 from ...ir.request import GenerateRequest, Sample, ScoreRequest, TokenIds, Usage, pack
 from ..engines._base import Engine
 from .dispatch import Dispatcher, Policy
@@ -65,18 +66,24 @@ class Scheduler:
 
     Args:
         engine: The engine.
-        meter: Where FLOPs are held and counted; its cost model prices this engine's tokens.
+        meter: Where FLOPs are held and counted, as the engine's cost model prices them.
         bank: Where samples are kept, if anywhere.
         policy: How waiting is weighed against computing.
+        name: The engine's name, under which the meter counts it.
     """
 
     def __init__(
-        self, engine: Engine, meter: Meter, bank: SampleBank | None = None, policy: Policy | None = None
+        self,
+        engine: Engine,
+        meter: Meter,
+        bank: SampleBank | None = None,
+        policy: Policy | None = None,
+        name: str = MAIN,
     ) -> None:
         self.engine = engine
         self.meter = meter
         self.bank = bank if bank is not None and bank.enabled else None
-        self._dispatcher = Dispatcher(engine, meter, self.bank, policy or Policy())
+        self._dispatcher = Dispatcher(engine, meter, self.bank, policy or Policy(), name)
         self._fingerprint = engine.model.fingerprint
         limits = engine.capabilities
         self._most = max(limits.in_flight, 1) if limits.forks else 1  # samples of one request of the engine
@@ -227,6 +234,17 @@ class Scheduler:
         """True where our caller blocks that loop and nothing of it is under way here."""
         under_way = self._dispatcher.draws or any(not task.done() for task in self._dispatcher.tasks)
         return paused_loop.get() is loop and not under_way
+
+
+def schedulers(
+    engines: ByEngine[Engine], meter: Meter, bank: SampleBank | None = None, policy: Policy | None = None
+) -> ByEngine[Scheduler]:
+    """A scheduler for each engine, on one meter and one bank; an engine with two names has one."""
+    made: list[Scheduler] = []
+    for name, engine in engines.items():
+        if all(s.engine is not engine for s in made):
+            made.append(Scheduler(engine, meter, bank, policy, name))
+    return engines.map(lambda engine: next(s for s in made if s.engine is engine))
 
 
 def _rows(draws: Sequence[Draw]) -> list[Row]:

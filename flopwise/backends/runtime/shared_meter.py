@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from ...ir.flops import Cost
+from ...ir.engines import MAIN
 from ...ir.request import Usage
 from .members import TOTALS, Member, Totals
 from .meter import Meter
@@ -17,29 +17,21 @@ class SharedMeter(Meter):
     What was settled here gathers and reaches the database with the samples it paid for, in one transaction.
 
     Args:
-        cost: The cost model that prices requests.
         member: This process among the study's workers.
 
     Attributes:
         flush: Writes what has gathered; set by who writes samples.
-        own: FLOPs that this process holds.
     """
 
-    __slots__ = ("_lock", "_member", "_seen", "flush", "own")
+    __slots__ = ("_lock", "_member", "_seen", "flush")
 
-    def __init__(self, cost: Cost | None, member: Member) -> None:
-        super().__init__(cost)
+    def __init__(self, member: Member) -> None:
+        super().__init__()
         self._member = member
         self._lock = threading.RLock()
         self._seen: Totals = dict.fromkeys(TOTALS, 0)
         self.flush: Callable[[], None] = lambda: None
-        self.own = 0.0
         self.refresh()
-
-    @property
-    def shared(self) -> bool:
-        """True while other workers hold some of the cap: what they do not use will be free."""
-        return self.held - self.own > max(self.cap or 0.0, 1.0) * 1e-9
 
     def refresh(self) -> None:
         """Read what all workers have spent and hold."""
@@ -58,20 +50,17 @@ class SharedMeter(Meter):
         moved = self._member.move({"held": flops}, asked=flops)
         if moved is None:
             return False
-        with self._lock:
-            self.own += flops
         self._catch_up(*moved, {})
         return True
 
-    def settle(self, held: float, actual: float, usage: Usage) -> None:
+    def settle(self, held: float, actual: float, usage: Usage, engine: str = MAIN) -> None:
         """As `Meter.settle`."""
         with self._lock:
-            super().settle(held, actual, usage)
+            super().settle(held, actual, usage, engine)
 
     def release(self, held: float) -> None:
         """As `Meter.release`."""
         with self._lock:
-            self.own = max(self.own - held, 0.0)
             self.held -= held  # not below zero in the database, where all that is held is known
 
     def charge(self, flops: float) -> None:

@@ -12,6 +12,7 @@ from ...ir.nodes import Gather, Pack, Parse, Reduce
 from ...ir.record import Executed, Failure, Generation, Values
 from ...ir.schemas import Schema, type_name
 from ...ir.types import jsonable, outputs_model, read, reader, render_value
+from .marked import marked_reader
 
 
 def dig(value: Any, path: tuple[str | int, ...]) -> Any:
@@ -94,7 +95,9 @@ def _result(schema: Schema) -> _Reader:
 
 
 _Reader = Callable[[Any], dict[str, Any] | str]
-_READERS: dict[str, Callable[[Schema], _Reader]] = {"text": _text, "scalar": _scalar, "json": _json, "result": _result}
+_READERS: dict[str, Callable[[Schema], _Reader]] = {
+    "text": _text, "scalar": _scalar, "json": _json, "marked": marked_reader, "result": _result,
+}  # fmt: skip
 
 
 def executed(program: str, ok: bool, values: Mapping[str, Any], error: str, schema: Schema) -> Executed:

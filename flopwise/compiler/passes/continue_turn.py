@@ -18,6 +18,7 @@ def continue_turn(graph: Graph) -> Graph:
     was generated, whole; or where its own turn begins so. The longest such beginning counts. Text that is cut by
     a slot's cap, or was read and written again, is another text. Of a longer conversation each turn goes on from
     the one before. Sent are the ids as they were generated, which decoding and encoding again may not give back.
+    What another engine said is read as text.
 
     Whether the model's chat template may go on like this is for lowering to say; see `compiler.dialogue`.
 
@@ -54,6 +55,8 @@ def _continued(node: Node, graph: Graph) -> Node:
         return node
     prompt = node.attrs.prompt
     for said in _outputs_said(prompt, graph):
+        if graph.node(said.node).engine != node.engine:
+            continue  # ids and KV are of the engine that made them
         shorter = _beyond(prompt, said, graph)
         if shorter is not None:
             return replace(node, attrs=replace(node.attrs, prompt=shorter))

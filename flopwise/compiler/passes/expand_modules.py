@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...errors import GraphError
 from ...ir.builder import Builder
+from ...ir.engines import in_graph
 from ...ir.graph import Graph
 from ...ir.nodes import Call, Generate, Node, Parse
 from ...ir.prompt import Message, Ref
@@ -35,11 +36,11 @@ def expand_modules(graph: Graph) -> Graph:
         return ref
 
     def turns(record: Ref) -> tuple[Message, ...]:
-        return _conversation(swap(record), nodes)
+        return _conversation(swap(record), nodes, builder.engine)
 
     for node in graph.nodes:
         if isinstance(node.attrs, Call):
-            builder = Builder(node.name, node.name, turns)
+            builder = Builder(node.name, node.name, turns, in_graph(node.attrs.module.engine))
             results[node.name] = _expand(node, node.attrs, builder)
             nodes |= builder.nodes
         else:
@@ -54,15 +55,16 @@ def _expand(node: Node, call: Call, builder: Builder) -> Ref:
     return call.module.expand(builder, dict(zip(call.fields, node.inputs, strict=True)))
 
 
-def _conversation(record: Ref, nodes: dict[str, Node]) -> tuple[Message, ...]:
+def _conversation(record: Ref, nodes: dict[str, Node], engine: str | None) -> tuple[Message, ...]:
     """The turns that ended in a record: what was asked and said up to the generation that it was read out of.
 
-    () for a record with no such generation here: of a program's result, of a list, of another region.
+    () for a record with no such generation here: of a program's result, of a list, of another region, of another
+    engine, whose conversation no other can go on with.
     """
     parse = nodes.get(record.node)
     if parse is None or record.path or not isinstance(parse.attrs, Parse):
         return ()
     source = nodes.get(parse.inputs[0].node)
-    if source is None or not isinstance(source.attrs, Generate) or source.type.many:
+    if source is None or not isinstance(source.attrs, Generate) or source.type.many or source.engine != engine:
         return ()
     return turns_of(parse.inputs[0], lambda ref: nodes.get(ref.node))

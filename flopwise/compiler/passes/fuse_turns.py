@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from ...ir.engines import in_graph
 from ...ir.graph import Graph
-from ...ir.nodes import Call, Input, Loop, Node, Op
+from ...ir.nodes import Attrs, Call, Input, Loop, Node, Op
 from ...ir.prompt import Ref
 
 
@@ -14,7 +15,8 @@ def fuse_turns(graph: Graph) -> Graph:
     """Move a map that criticises each record of a repeat into the repeat, so that it can go on from the record's turn.
 
     Only where nothing else takes the list, and where the map's module has a use for the conversation that its record
-    came from. A trip then draws a record and goes on about it; records that failed pass through as before.
+    came from, and asks the same engine. A trip then draws a record and goes on about it; records that failed pass
+    through as before.
 
     Before:
         graph program(question):
@@ -67,10 +69,16 @@ def _next_pair(graph: Graph) -> tuple[Node, Node] | None:
 def _may(repeat: Loop, each: Loop) -> bool:
     """True where the map takes every record, and goes on about each."""
     bounded = isinstance(repeat.trips, int) and isinstance(each.trips, int) and repeat.trips <= each.trips
-    item = Ref(each.params[0])
+    item, made = Ref(each.params[0]), repeat.body.node(repeat.body.outputs[0].node)
     return bounded and any(
-        isinstance(n.attrs, Call) and n.attrs.module.converses and item in n.inputs for n in each.body.nodes
+        isinstance(n.attrs, Call) and n.attrs.module.converses and item in n.inputs and not _apart(n.attrs, made.attrs)
+        for n in each.body.nodes
     )
+
+
+def _apart(critic: Call, made: Attrs) -> bool:
+    """True where the record is made by a module of another engine."""
+    return isinstance(made, Call) and in_graph(made.module.engine) != in_graph(critic.module.engine)
 
 
 def _fuse(repeat: Node, each: Node) -> Node:

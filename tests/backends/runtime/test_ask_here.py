@@ -24,7 +24,7 @@ def request(ids, n=1, stream="s"):
 
 
 def scheduler(engine, cap=None):
-    return Scheduler(engine, Meter(engine.model.cost, cap), None, QUICK)
+    return Scheduler(engine, Meter(cap), None, QUICK)
 
 
 async def ticks(n=5):

@@ -10,7 +10,6 @@ from flopwise.backends.embedders.lexical import LexicalEmbedder
 from flopwise.backends.runtime.meter import Meter
 from flopwise.backends.runtime.retrieve import embedded
 from flopwise.errors import BudgetError
-from flopwise.ir.flops import FlatCost
 
 
 class Priced(LexicalEmbedder):
@@ -26,7 +25,7 @@ class Priced(LexicalEmbedder):
 
 
 def test_what_embedding_takes_is_charged_within_the_cap() -> None:
-    meter, using = Meter(FlatCost(1.0), 100.0), Priced("priced/1")
+    meter, using = Meter(100.0), Priced("priced/1")
     first = asyncio.run(embedded(using, "a text", meter))
     assert (meter.spent, meter.held) == (60.0, 0.0)
     assert asyncio.run(embedded(using, "a text", meter)) == first and meter.spent == 60.0
@@ -36,7 +35,7 @@ def test_what_embedding_takes_is_charged_within_the_cap() -> None:
 
 
 def test_words_alone_cost_nothing() -> None:
-    meter = Meter(FlatCost(1.0), 1.0)
+    meter = Meter(1.0)
     assert asyncio.run(embedded(LexicalEmbedder(), "a text", meter)) == LexicalEmbedder().embed("a text")
     assert meter.spent == 0.0
 
@@ -46,7 +45,7 @@ def test_a_text_that_could_not_be_embedded_costs_nothing() -> None:
         def embed(self, text: str) -> tuple[float, ...]:
             raise RuntimeError("no memory")
 
-    meter = Meter(FlatCost(1.0), 100.0)
+    meter = Meter(100.0)
     with pytest.raises(RuntimeError, match="no memory"):
         asyncio.run(embedded(Broken("priced/2"), "a text", meter))
     assert (meter.spent, meter.held) == (0.0, 0.0)

@@ -16,17 +16,17 @@ from flopwise.ir.record import Failure, Values
 from flopwise.ir.request import GenerateRequest
 from flopwise.ir.schemas import Field, Schema
 from flopwise.modules.branches import choice, optional
-from flopwise.modules.chain_of_thought import ChainOfThought
 from flopwise.modules.control import loop, map_, op, when
-from flopwise.modules.ensemble import Ensemble
+from flopwise.modules.judging.verifier import Verifier
 from flopwise.modules.open import integer
-from flopwise.modules.predict import Predict
 from flopwise.modules.program import Program
-from flopwise.modules.program_of_thought import ProgramOfThought
-from flopwise.modules.reducers import best, first_valid, vote
+from flopwise.modules.prompting.chain_of_thought import ChainOfThought
+from flopwise.modules.prompting.predict import Predict
 from flopwise.modules.sampling import sample
+from flopwise.modules.selection.ensemble import Ensemble
+from flopwise.modules.selection.reducers import best, first_valid, vote
 from flopwise.modules.signature import Input, Output, Signature
-from flopwise.modules.verifier import Verifier
+from flopwise.modules.tools.program_of_thought import ProgramOfThought
 from tests.programs import Cascade, Judged, Refining, Solve, Solver, Telling, explode, is_even, ready
 
 Q = {"question": "q"}
@@ -223,7 +223,7 @@ def test_an_impure_function_runs_only_where_that_is_allowed() -> None:
             return note(self.draft(question=question).answer)
 
     pipeline = ready(Noting(), "7")
-    careful = Executable(pipeline.plan, Scheduler(pipeline.engine, Meter(None)), allow_impure=False)
+    careful = Executable(pipeline.plan, Scheduler(pipeline.engine, Meter()), allow_impure=False)
     with pytest.raises(FlopwiseError, match=r"note.*allow_impure=True"):
         asyncio.run(careful.run(Q))
     assert seen == []

@@ -17,7 +17,7 @@ from flopwise.ir.request import Decoding, GenerateRequest, ScoreRequest
 
 def through(server):
     """A scheduler of the server, and what asks through it."""
-    s = Scheduler(server, Meter(server.model.cost))
+    s = Scheduler(server, Meter())
 
     async def ask(request):
         return await (s.score(request) if isinstance(request, ScoreRequest) else s.generate(request))

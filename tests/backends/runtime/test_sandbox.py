@@ -157,7 +157,7 @@ def ask_bare(program: str, **changes: Any) -> ExecutionResult:
     """Run a program with all system calls allowed: what the namespaces alone hold back."""
     worker = worker_without_filter()
     try:
-        job = {"program": program, "variables": ["x"], "cpu_seconds": 5, "wall_seconds": 10}
+        job = {"language": "python", "program": program, "variables": ["x"], "cpu_seconds": 5, "wall_seconds": 10}
         reply = worker.ask(job | changes, 40, 1 << 20)
     finally:
         worker.close()

@@ -28,7 +28,7 @@ def request(ids, n=1, stream="s", first=0, decoding=WARM):
 
 
 def scheduler(engine, cap=None, bank=None, policy=QUICK):
-    return Scheduler(engine, Meter(engine.model.cost, cap), bank, policy)
+    return Scheduler(engine, Meter(cap), bank, policy)
 
 
 def together(s, *requests):
@@ -288,8 +288,8 @@ class WatchedMeter(Meter):
         super().hold(flops)
         self.most = max(self.most, self.spent + self.held)
 
-    def settle(self, held, actual, usage):
-        super().settle(held, actual, usage)
+    def settle(self, held, actual, usage, engine="main"):
+        super().settle(held, actual, usage, engine)
         self.most = max(self.most, self.spent + self.held)
 
 
@@ -302,7 +302,7 @@ class WatchedMeter(Meter):
 )
 def test_the_cap_is_never_overrun_under_concurrency(asks, cap, forks, reports, in_flight):
     engine = FakeEngine(forks=forks, reports=reports, in_flight=in_flight)
-    s = Scheduler(engine, WatchedMeter(FlatCost(1.0), float(cap)), None, QUICK)
+    s = Scheduler(engine, WatchedMeter(float(cap)), None, QUICK)
     asked = [request([*range(70), *range(100 * p, 100 * p + 20)], n=n, first=i) for p, n, i in asks]
     outcomes = together(s, *asked)
     assert s.meter.most <= cap
@@ -357,7 +357,8 @@ def test_what_an_engine_may_have_computed_in_vain_is_charged_and_keeps_to_the_ca
     engine.faults = late[:2]
     s = scheduler(engine)
     (outcome,) = together(s, request(range(9)))
-    bound, actual = s.meter.price(9, 0, (WARM.max_tokens,)), s.meter.price(9, 0, (outcome.samples[0].tokens,))
+    cost = engine.model.cost
+    bound, actual = cost.request(9, 0, (WARM.max_tokens,)), cost.request(9, 0, (outcome.samples[0].tokens,))
     assert (s.meter.spent, s.meter.held) == (2 * bound + actual, 0.0)
     engine.faults = late[:]
     (error,) = together(s, request(range(20, 29)))

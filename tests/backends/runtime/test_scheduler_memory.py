@@ -29,7 +29,7 @@ def branch(number, count, first=0):
 
 
 def scheduler(engine):
-    return Scheduler(engine, Meter(engine.model.cost), None, QUICK)
+    return Scheduler(engine, Meter(), None, QUICK)
 
 
 async def together(s, *requests):

@@ -17,7 +17,6 @@ from flopwise.backends.runtime.postgres_tables import open_schema
 from flopwise.backends.runtime.shared_meter import SharedMeter
 from flopwise.backends.runtime.shared_store import SharedStore
 from flopwise.errors import BudgetError, StudyError
-from flopwise.ir.flops import FlatCost
 from flopwise.ir.request import Sample, Usage
 from tests.postgres_server import Server
 
@@ -30,7 +29,7 @@ class Worker:
 
     def __init__(self, address: Address) -> None:
         self.member = Member(address, open_schema(address))
-        self.meter = SharedMeter(FlatCost(1.0), self.member)
+        self.meter = SharedMeter(self.member)
         self.bank = SampleBank(SharedStore(self.member, self.meter))
         self.meter.flush = self.bank.flush
 
@@ -77,12 +76,12 @@ def test_what_one_holds_another_cannot(hire: Hire) -> None:
     one.meter.hold(60.0)
     with pytest.raises(BudgetError, match=r"100 FLOP does not cover .* 60 FLOP held .* 50 FLOP asked"):
         two.meter.hold(50.0)
-    assert two.meter.shared and not one.meter.shared
+    assert two.meter.held == 60.0
     two.meter.hold(40.0)
     one.meter.settle(60.0, 5.0, USAGE)
     one.bank.flush()
     two.meter.hold(55.0)
-    assert (two.meter.spent, two.meter.held, two.meter.own) == (5.0, 95.0, 95.0)
+    assert (two.meter.spent, two.meter.held) == (5.0, 95.0)
 
 
 def test_totals_are_those_of_all_workers(hire: Hire) -> None:
@@ -179,7 +178,7 @@ STEPS = st.lists(
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS)
 def test_workers_together_are_one_meter(postgres: Server, steps: list[tuple[str, int, float]]) -> None:
-    address, alone = Address.parse(postgres.url("together")), Meter(FlatCost(1.0), 100.0)
+    address, alone = Address.parse(postgres.url("together")), Meter(100.0)
     workers = [Worker(address), Worker(address)]
     assert workers[0].member.lead()
     workers[0].member.set_cap(100.0)

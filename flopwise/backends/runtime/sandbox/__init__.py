@@ -1,4 +1,4 @@
-"""The sandbox for model-written Python: bubblewrap namespaces, rlimits and seccomp around a forking server."""
+"""The sandbox for model-written programs: bubblewrap namespaces, rlimits and seccomp around a forking server."""
 
 from ._base import ExecutionResult, Limits
 from .remembering import RememberingSandbox

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import SandboxError
+from .packages import package_flags
 from .seccomp import MACHINES, build_filter
 
 _NAMESPACES = ("user", "pid", "net", "ipc", "uts")
@@ -69,6 +70,7 @@ def _files() -> list[str]:
     flags += [flag for path in _site_folders() for flag in ("--tmpfs", path, "--remount-ro", path)]
     flags += [flag for path in _DEVICES for flag in ("--dev-bind", path, path)]
     flags += ["--ro-bind", os.path.realpath(python), python, "--ro-bind", str(_INSIDE), "/sandbox/inside"]
+    flags += package_flags()
     return [*flags, "--dir", "/tmp", "--remount-ro", "/", "--chdir", "/sandbox"]
 
 

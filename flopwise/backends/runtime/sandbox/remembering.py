@@ -6,6 +6,7 @@ import copy
 from collections import OrderedDict
 from dataclasses import replace
 
+from ....ir.nodes import Language
 from ._base import ExecutionResult, Limits
 from .sandbox import Sandbox
 
@@ -25,14 +26,16 @@ class RememberingSandbox(Sandbox):
 
     def __init__(self, limits: Limits | None = None, workers: int = 2) -> None:
         super().__init__(limits, workers)
-        self._known: OrderedDict[tuple[str, tuple[str, ...], float | None], ExecutionResult] = OrderedDict()
+        self._known: OrderedDict[tuple[str, tuple[str, ...], float | None, Language], ExecutionResult] = OrderedDict()
 
-    async def run(self, program: str, variables: tuple[str, ...], seconds: float | None = None) -> ExecutionResult:
+    async def run(
+        self, program: str, variables: tuple[str, ...], seconds: float | None = None, language: Language = "python"
+    ) -> ExecutionResult:
         """As `Sandbox.run`."""
-        key = (program, variables, seconds)
+        key = (program, variables, seconds, language)
         known = self._known.get(key)
         if known is None:
-            known = await super().run(program, variables, seconds)
+            known = await super().run(program, variables, seconds, language)
             if known.ok:
                 self._known[key] = known
             if len(self._known) > KEPT:

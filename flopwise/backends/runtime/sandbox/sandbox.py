@@ -11,7 +11,9 @@ from queue import LifoQueue
 from typing import Any
 
 from ....errors import SandboxError
+from ....ir.nodes import Language
 from ._base import WALL, ExecutionResult, Limits
+from .packages import require_clingo
 from .reply import DIED, read_reply
 from .worker import Worker
 
@@ -20,9 +22,9 @@ _GRACE_SECONDS = 5.0  # beyond a program's own time, until its server is given u
 
 
 class Sandbox:
-    """Runs model-written Python, each program alone: no network, no files but a scratch folder, no environment.
+    """Runs model-written programs, each alone: no network, no files but a scratch folder, no environment.
 
-    A program runs as `__main__` on a fresh namespace with the standard library. The same program gives the same
+    A Python program runs as `__main__` on a fresh namespace with the standard library. The same program gives the same
     values: hashes and `random` are seeded. `run` may be called from any event loop, and concurrently.
     """
 
@@ -44,43 +46,51 @@ class Sandbox:
         # A sandbox that nobody closed ends its servers when it goes, at the latest when the interpreter does.
         self._end = weakref.finalize(self, _end, self._workers, self._pool)
 
-    async def run(self, program: str, variables: tuple[str, ...], seconds: float | None = None) -> ExecutionResult:
+    async def run(
+        self, program: str, variables: tuple[str, ...], seconds: float | None = None, language: Language = "python"
+    ) -> ExecutionResult:
         """Run a program and read variables from it; whatever the program does is a result, never an error.
 
-        A single variable that the program does not set is the value of its `solution()`, where it defines that
-        function, or else the last line it printed, as text.
+        A single variable that a Python program does not set is the value of its `solution()`, where it defines that
+        function, or else the last line it printed, as text. The value of a name in a logic program is the list of its
+        atoms in the answer set, each a list of its arguments: `at(a,1). at(b,2).` is [["a", 1], ["b", 2]]. It has to be
+        the same in every answer set, or in every optimal one where the program says what that is.
 
         Args:
-            program: Python source text.
-            variables: Names to read at its end.
+            program: Source text.
+            variables: Names to read at its end: of a logic program names of predicates.
             seconds: Processor time it may take; by default the limits'.
+            language: "python", or "asp" for a logic program, which clingo solves.
 
         Raises:
             SandboxError: The sandbox is closed, or cannot be set up on this machine.
         """
+        if language == "asp":
+            require_clingo()
         limit = self.limits.seconds if seconds is None else seconds
         if self._closed:
             raise SandboxError("a closed sandbox runs nothing; make a new one")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, program, variables, limit)
+        job = _job(program, variables, limit, language)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, job, limit)
 
     def close(self) -> None:
         """End all servers; runs under way end with SandboxError. May be called twice."""
         self._closed = True
         self._end()
 
-    def _run(self, program: str, variables: tuple[str, ...], seconds: float) -> ExecutionResult:
+    def _run(self, job: dict[str, Any], seconds: float) -> ExecutionResult:
         worker = self._idle.get()
         try:
             if self._closed:
                 raise SandboxError("the sandbox was closed before the program ran")
-            reply = worker.ask(_job(program, variables, seconds), WALL * seconds + _GRACE_SECONDS, self._most())
+            reply = worker.ask(job, WALL * seconds + _GRACE_SECONDS, self._most())
         finally:
             self._idle.put(worker)
         if reply is None and self._closed:
             raise SandboxError("the sandbox was closed while the program ran")
         if reply is None:
             return ExecutionResult(False, {}, "", DIED, 0.0)
-        return read_reply(reply, variables, seconds)
+        return read_reply(reply, job["variables"], seconds)
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -102,8 +112,9 @@ def _end(workers: list[Worker], pool: ThreadPoolExecutor) -> None:
         worker.close()
 
 
-def _job(program: str, variables: tuple[str, ...], seconds: float) -> dict[str, Any]:
+def _job(program: str, variables: tuple[str, ...], seconds: float, language: Language = "python") -> dict[str, Any]:
     return {
+        "language": language,
         "program": program,
         "variables": variables,
         "cpu_seconds": max(1, math.ceil(seconds)),
@@ -119,7 +130,7 @@ def check() -> None:
     """
     sandbox = Sandbox(workers=1)
     try:
-        result = sandbox._run("x = 6 * 7", ("x",), sandbox.limits.seconds)
+        result = sandbox._run(_job("x = 6 * 7", ("x",), sandbox.limits.seconds), sandbox.limits.seconds)
     finally:
         sandbox.close()
     if result.values != {"x": 42}:

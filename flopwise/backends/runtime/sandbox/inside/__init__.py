@@ -1,1 +1,1 @@
-"""What runs inside the sandbox. It sees only the standard library, so it imports nothing of ours but itself."""
+"""What runs inside the sandbox. It sees Python's own library (and clingo), so it imports nothing of ours but itself."""

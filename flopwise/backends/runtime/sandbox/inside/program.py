@@ -28,11 +28,11 @@ def run_program(text: str, variables: list[str], most: int) -> None:
     try:
         _execute(text, module.__dict__)
         found = _find(module.__dict__, variables)
-        _make_room()
+        make_room()
         values = {name: _encode(name, value) for name, value in found.items()}
-        error = _check_size(values, most)
+        error = check_size(values, most)
     except BaseException as raised:
-        _make_room()
+        make_room()
         error = describe(raised)
     try:
         stdout.flush()
@@ -97,12 +97,13 @@ def _encode(name: str, value: Any) -> str:
         raise ValueError(f"`{name}` has no value that can be read: {error}") from None
 
 
-def _check_size(values: dict[str, str], most: int) -> str:
+def check_size(values: dict[str, str], most: int) -> str:
+    """Why values of so many bytes are not read; "" where they are."""
     size = sum(map(len, values.values()))
     return f"the values take {size} bytes as JSON, but at most {most} are read" if size > most else ""
 
 
-def _make_room() -> None:
+def make_room() -> None:
     """Lift the soft limit on memory, and put back what a program may have changed of the conversion of integers."""
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (hard, hard))

@@ -18,12 +18,14 @@ import time
 from select import POLLIN, poll
 from typing import Any
 
+from .answer_sets import run_logic_program
 from .capture import Capture
 from .confine import confine, make_namespaces
 from .program import run_program, write_report
 
 FAILED = "cannot confine a program"
 _LENGTH = struct.Struct("!I")
+_RUN = {"python": run_program, "asp": run_logic_program}
 _PRELOADED = (
     "bisect calendar cmath collections copy dataclasses datetime decimal enum fractions functools heapq itertools json "
     "math operator random re statistics string textwrap typing"
@@ -37,7 +39,8 @@ def serve(settings: dict[str, Any]) -> None:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # else each child's first collection copies every page
-    handle(settings | {"program": "", "variables": [], "cpu_seconds": 5, "wall_seconds": 10})  # a rehearsal
+    rehearsal = {"language": "python", "program": "", "variables": [], "cpu_seconds": 5, "wall_seconds": 10}
+    handle(settings | rehearsal)
     os.dup2(os.open("/dev/null", os.O_RDWR), 2)  # from here on nobody reads what goes there
     while job := receive():
         handle(settings | job)
@@ -70,7 +73,7 @@ def watch(job: dict[str, Any]) -> dict[str, Any]:
     if child == 0:
         try:
             confine(job, output_end, result_end)
-            run_program(job["program"], job["variables"], job["output_bytes"])
+            _RUN[job["language"]](job["program"], job["variables"], job["output_bytes"])
         except OSError as error:
             write_report({}, f"{FAILED}: {error}")
         finally:

@@ -1,0 +1,1 @@
+"""Importers: programs of other projects, read from what they save, as modules of ours."""

@@ -1,0 +1,1 @@
+"""Judging: modules over records, which weigh, check, criticise, order, mend or merge them."""

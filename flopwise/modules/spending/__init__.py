@@ -1,0 +1,1 @@
+"""Spending: how much is computed for an input depends on how sure or how hard it is."""

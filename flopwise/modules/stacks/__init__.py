@@ -1,0 +1,1 @@
+"""Stacks: whole pipelines of layers that fit together, as a default search space."""
