@@ -352,19 +352,23 @@ class Pipeline(Generic[P, R]):
 
         Args:
             path: Where to.
-            report: Whether `report.html`, a page about the pipeline and its search, is part of it.
+            report: Whether `report.html`, a page about the pipeline and its search, is part of it. Where it is not,
+                `report.json` goes without the examples won and lost, too: their inputs, their labels and what was
+                answered, most often of holdout. Demonstrations stay: prompts are made of them.
 
         Raises:
             ArtifactError: The path exists and is no artifact, or the disk is full; nothing half-written is left.
         """
         from .compiler.artifact import save
 
-        more = {}
-        if report:
-            from .reporting import FILE, report_of
+        if not report:
+            from .optimizers.answers import without_examples
 
-            more[FILE] = report_of(self).encode()
-        return save(self.plan, self.facts, self.engines, Path(path), self.points, more)
+            facts = {**self.facts, "report": without_examples(self.report)}
+            return save(self.plan, facts, self.engines, Path(path), self.points)
+        from .reporting import FILE, report_of
+
+        return save(self.plan, self.facts, self.engines, Path(path), self.points, {FILE: report_of(self).encode()})
 
 
 __all__ = ["Failed", "Pipeline", "run_sync"]

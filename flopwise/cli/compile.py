@@ -53,7 +53,8 @@ def add(commands: Commands) -> None:
     embedders = "what tells how alike demonstrations are: lexical, or all-minilm-l6-v2 (lexical)"
     parser.add_argument("--embedder", metavar="NAME", default="lexical", help=embedders)
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of splits and proposals (0)")
-    parser.add_argument("--no-report", action="store_true", help="write no report.html into artifact and study")
+    no_report = "write no report.html into artifact and study, and no examples into the artifact's report.json"
+    parser.add_argument("--no-report", action="store_true", help=no_report)
     parser.add_argument("--allow-impure", action="store_true", help="host functions with effects may run in the search")
 
 

@@ -40,6 +40,16 @@ def answers(
     return {"split": split, "n": len(both), "won": len(won), "lost": len(lost), "rows": rows}
 
 
+def without_examples(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A report without the examples themselves: how many were won and lost stays, their texts and answers go."""
+    kept = dict(report)
+    if kept.get("answers"):
+        kept["answers"] = {**kept["answers"], "rows": []}
+    if kept.get("winner"):  # at another point of the front a report keeps what it said of the winner
+        kept["winner"] = without_examples(kept["winner"])
+    return kept
+
+
 def _row(example: Example, schema: Schema, ours: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": example.id,

@@ -77,7 +77,8 @@ def compile(
         embedder: What tells how alike demonstrations are: "lexical", by their words, or "all-minilm-l6-v2", a model.
         engines: The other engines by the names that modules use: `engines={"judge": big}` for
             `fw.Verifier(Solve, engine="judge")`. Each is counted by its own cost model, under the one budget.
-        report: Whether a page about the search, `report.html`, is written into the study's folder at its end.
+        report: Whether a page about the search, `report.html`, is written into the study's folder at its end. The study
+            keeps the examples won and lost in any case; `Pipeline.save(report=False)` keeps them out of an artifact.
 
     Returns:
         The pipeline; its `report` holds scores with intervals on dev and holdout, the baseline's, the paired

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..ir.engines import MAIN
 from ..ir.flops import format_flops
 from ..ir.nodes import Node
 from ..ir.text import node_text
+from .engines import engine_models
 from .found import Found
 from .picture import Cost
 
@@ -70,8 +72,14 @@ def _bounded(flops: float, whole: float, trip: bool) -> Cost:
 
 
 def _view(anchor: str, name: str, node: Node, found: Found, cost: Cost | None) -> NodeView:
-    text = node_text(node).partition("\n")[0]
-    return NodeView(anchor, name, str(node.op), text, cost, _facts(found, name), found.prompts.get(name, ""))
+    text, facts = node_text(node).partition("\n")[0], _engine(found, node) | _facts(found, name)
+    return NodeView(anchor, name, str(node.op), text, cost, facts, found.prompts.get(name, ""))
+
+
+def _engine(found: Found, node: Node) -> dict[str, str]:
+    """Which engine a request asks, where there are several."""
+    models, name = engine_models(found.provenance), node.engine or MAIN
+    return {"Engine": f"{name}, on {models.get(name, '?')}"} if models and node.prompt is not None else {}
 
 
 def _facts(found: Found, name: str) -> dict[str, str]:

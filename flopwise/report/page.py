@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..ir.flops import format_flops
 from . import charts, sections, words
 from .costs import costs_of, node_views
+from .engines import query_by_engine, spent_by_engine
 from .found import DONE, Found
 from .picture import picture
 
@@ -35,6 +36,7 @@ def page(found: Found) -> str:
         anchors={view.name: view.anchor for view in views},
         drawn=picture(found.graph, costs_of(found)) if found.graph is not None else None,
         measured=bool(report.get("nodes")), **(_search(report) if report else {}),
+        models=words.models_text(found.provenance), by_engine=spent_by_engine(found), each=query_by_engine(found),
         config=sections.config(found.config), provenance=sections.provenance(found.provenance),
         demos=sections.cut(list(found.demos), sections.MOST_TEXTS), most_prompt=sections.MOST_PROMPT,
         style=_text("style.css"), script=_text("page.js"), policy=_policy(),

@@ -125,10 +125,14 @@ def provenance(found: Mapping[str, Any]) -> dict[str, str]:
         if name == "budget":
             rows |= {f"budget {k}": format_flops(v) if v else "no cap" for k, v in (value or {}).items()}
         elif isinstance(value, Mapping) and name != "config":
-            rows |= {f"{name} {k}": str(v) for k, v in value.items()}
+            rows |= {f"{name} {k}": _flat(v) for k, v in value.items()}
         elif name != "config":
             rows[name] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return rows
+
+
+def _flat(value: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
 
 
 def config(values: Mapping[str, Any]) -> dict[str, str]:

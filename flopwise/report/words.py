@@ -21,6 +21,12 @@ def gain_text(gain: Mapping[str, Any]) -> str:
     return f"{mean:+.1f} points [{low:+.1f}, {high:+.1f}], p {p_text(gain['p'])}"
 
 
+def models_text(noted: Mapping[str, Any]) -> str:
+    """The main engine's model, then those of the others by the engines' names; "" where none was noted."""
+    others = [f"{name} on {known['model']}" for name, known in noted.get("engines", {}).items()]
+    return ", ".join([noted["model"], *others]) if noted.get("model") else ""
+
+
 def p_text(p: float) -> str:
     """A p-value with its relation sign: below a thousandth the order of magnitude is what counts."""
     return f"= {p:.3f}" if p >= 0.001 else f"= {p:.0e}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.cli.conftest import COMPILE, Run
@@ -33,6 +34,8 @@ def test_a_search_that_was_stopped_can_be_reported(flopwise: Run, project: Path)
 def test_no_report_writes_none(flopwise: Run, project: Path) -> None:
     assert flopwise(*COMPILE, "--max-configs", "1", "--no-report").returncode == 0
     assert not list(project.rglob("report.html"))
+    report = json.loads((project / "adder.fw" / "report.json").read_text())
+    assert not report["answers"].get("rows")
 
 
 def test_what_is_neither_artifact_nor_study_is_told(flopwise: Run, project: Path) -> None:

@@ -158,10 +158,22 @@ def test_study_and_artifact_give_the_same_page(found: Any, folder: Path) -> None
     assert (folder / "study" / "report.html").read_text() == inside
 
 
-def test_a_page_may_be_left_out(found: Any, tmp_path: Path) -> None:
-    found.save(tmp_path / "bare.fw", report=False)
-    assert not (tmp_path / "bare.fw" / "report.html").exists()
-    assert report_at(tmp_path / "bare.fw") == report_of(found)
+def test_a_page_may_be_left_out_and_the_examples_with_it(found: Any, folder: Path, tmp_path: Path) -> None:
+    point = next(p for p in found.front if p.number != found.report["chosen"])
+    again = fw.load(folder / "adder.fw", engine=additions.engine())
+    rows = found.report["answers"]["rows"]
+    for name, pipeline in (("own", found), ("other", found.at(point)), ("loaded", again)):
+        pipeline.save(tmp_path / f"{name}.fw", report=False)
+        assert not (tmp_path / f"{name}.fw" / "report.html").exists()
+        text = (tmp_path / f"{name}.fw" / "report.json").read_text()
+        assert rows and not any(row["id"] in text or row["inputs"]["question"] in text for row in rows)
+    kept = json.loads((tmp_path / "own.fw" / "report.json").read_text())
+    assert kept == {**found.report, "answers": {**found.report["answers"], "rows": []}}
+    shown = Page(report_at(tmp_path / "own.fw")).text("answers")
+    assert f"is better on {kept['answers']['won']} " in shown and "The examples themselves were left out" in shown
+
+
+def test_a_study_may_go_without_a_page(tmp_path: Path) -> None:
     search(tmp_path / "study", additions.engine(), limits=fw.Limits(configs=1), report=False)
     assert not (tmp_path / "study" / "report.html").exists()
 
