@@ -23,7 +23,7 @@ import reasoning_gym
 from solver import Solve, Solver, same
 
 import flopwise as fw
-from flopwise.cli.report import print_report, print_test
+from flopwise.cli.report_text import print_report, print_test
 from flopwise.optimizers.contenders import Limits
 from flopwise.optimizers.data import Example
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_OF_WINNER = ("holdout", "dev", "flops_per_query", "bound", "cold")  # what a report says of the config in use
+# What a report says of the config in use.
+_OF_WINNER = ("holdout", "dev", "flops_per_query", "bound", "cold", "nodes", "answers")
 
 
 def choose(
@@ -115,7 +116,7 @@ def _pipeline(pipeline: Pipeline[P, R], front: Front, point: Point, plan: Plan) 
 def _report(pipeline: Pipeline[Any, Any], front: Front, point: Point, plan: Plan) -> dict[str, Any]:
     """The search's report, with what is known of this point where it speaks of the config in use."""
     report = dict(pipeline.report)
-    winner = report.pop("winner", None) or {name: report[name] for name in _OF_WINNER}
+    winner = report.pop("winner", None) or {k: report[k] for k in _OF_WINNER if k in report}
     changed = _changed(pipeline, point, plan)
     if point.number == front.winner:
         held = {**winner["holdout"], "note": _notes(winner["holdout"]["note"], changed)}
@@ -125,6 +126,8 @@ def _report(pipeline: Pipeline[Any, Any], front: Front, point: Point, plan: Plan
             "holdout": _held(report | {"winner": winner}, front, point, changed),
             "dev": {"score": asdict(point.score), "n": point.score.n},
             "flops_per_query": point.flops,
+            "nodes": {},
+            "answers": {},
         }
     return {**report, "chosen": point.number, **known, "bound": plan.bound, "cold": plan.cold, "winner": winner}
 

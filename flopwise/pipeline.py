@@ -371,15 +371,28 @@ class Pipeline(Generic[P, R]):
 
         return f"<pre>{escape(self.as_text())}</pre>"
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, report: bool = True) -> Path:
         """Write the artifact: a folder, or a zip where the path ends in `.zip`.
+
+        Args:
+            path: Where to.
+            report: Whether `report.html`, a page about the pipeline and its search, is part of it. Where it is not,
+                `report.json` goes without the examples won and lost, too: their inputs, their labels and what was
+                answered, most often of holdout. Demonstrations stay: prompts are made of them.
 
         Raises:
             ArtifactError: The path exists and is no artifact, or the disk is full; nothing half-written is left.
         """
         from .compiler.artifact import save
 
-        return save(self.plan, self.facts, self.engines, Path(path), self.points)
+        if not report:
+            from .optimizers.answers import without_examples
+
+            facts = {**self.facts, "report": without_examples(self.report)}
+            return save(self.plan, facts, self.engines, Path(path), self.points)
+        from .reporting import FILE, report_of
+
+        return save(self.plan, self.facts, self.engines, Path(path), self.points, {FILE: report_of(self).encode()})
 
 
 __all__ = ["Failed", "Pipeline", "run_sync"]

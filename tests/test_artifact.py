@@ -110,7 +110,7 @@ def test_what_is_in_it(saved: Path) -> None:
     files = {p.relative_to(saved).as_posix() for p in saved.rglob("*") if p.is_file()}
     assert files == {
         "SHA256SUMS", "demos.jsonl", "pipeline.json", "prompts/draft.Predict.answer.txt", "provenance.json",
-        "report.json",
+        "report.html", "report.json",
     }  # fmt: skip
     prompt = (saved / "prompts/draft.Predict.answer.txt").read_text()
     assert prompt.startswith("<|im_start|>system\nSolve the problem.<|im_end|>\n")
@@ -124,7 +124,7 @@ def test_what_is_in_it(saved: Path) -> None:
 
 def test_sums_are_what_sha256sum_writes(saved: Path) -> None:
     run = subprocess.run(["sha256sum", "--strict", "-c", "SHA256SUMS"], cwd=saved, capture_output=True, text=True)
-    assert run.returncode == 0 and run.stdout.count(": OK") == 5
+    assert run.returncode == 0 and run.stdout.count(": OK") == 6
 
 
 def test_what_a_search_knows_travels(tmp_path: Path) -> None:

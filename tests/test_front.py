@@ -13,7 +13,7 @@ import pytest
 
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
-from flopwise.cli.report import front_text, verdict
+from flopwise.cli.report_text import front_text, verdict
 from flopwise.compiler.artifact_write import write_files
 from flopwise.optimizers.contenders import Limits
 

@@ -20,6 +20,7 @@ ALLOWED = {
     "modules": {"errors", "ir"},
     "compiler": {"errors", "ir", "modules"},
     "backends": {"errors", "ir"},
+    "report": {"errors", "ir"},
 }
 # What each room of the modules may import, besides itself and the files beside the rooms; those import no room.
 ROOMS = {

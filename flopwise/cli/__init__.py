@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import FlopwiseError
-from . import capacity, compile, lower, models, run, serve, sglang, show, worker
+from . import capacity, compile, lower, models, report, run, serve, sglang, show, worker
 
-COMMANDS = (compile, worker, run, serve, show, lower, models, sglang, capacity)
+COMMANDS = (compile, worker, run, serve, show, report, lower, models, sglang, capacity)
 INTERRUPTED = 130  # what a shell reports of a command that Ctrl-C ended
 
 

@@ -53,6 +53,8 @@ def add(commands: Commands) -> None:
     embedders = "what tells how alike demonstrations are: lexical, or all-minilm-l6-v2 (lexical)"
     parser.add_argument("--embedder", metavar="NAME", default="lexical", help=embedders)
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of splits and proposals (0)")
+    no_report = "write no report.html into artifact and study, and no examples into the artifact's report.json"
+    parser.add_argument("--no-report", action="store_true", help=no_report)
     parser.add_argument("--allow-impure", action="store_true", help="host functions with effects may run in the search")
 
 
@@ -74,7 +76,7 @@ def run(args: Namespace) -> int:
         except EngineError:
             say(f"flopwise: {_kept(study)}")
             raise
-        pipeline.save(output)
+        pipeline.save(output, report=not args.no_report)
         _tell(pipeline, output)
     return 0
 
@@ -110,6 +112,7 @@ def _task(args: Namespace) -> dict[str, Any]:
         "allow_impure": args.allow_impure,
         "objectives": dict(map(_objective, args.objective)),
         "embedder": args.embedder,
+        "report": not args.no_report,
     }
 
 
@@ -134,7 +137,10 @@ def _compile(task: dict[str, Any], engines: ByEngine[Engine]) -> Pipeline[Any, A
 
 
 def _tell(pipeline: Pipeline[Any, Any], output: Path) -> None:
-    from .report import print_report
+    from .report_text import print_report
 
     print_report(pipeline.report)
-    print(f"\nSaved to {output}; `flopwise show {output}` shows it, `flopwise run {output}` runs it.")
+    print(
+        f"\nSaved to {output}; `flopwise show {output}` shows it, `flopwise report {output} --open` in a browser, "
+        f"`flopwise run {output}` runs it."
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .report import score_text
+from ..report.words import score_text
 
 MOST_TEXT = 160  # characters of a text that did not win
 

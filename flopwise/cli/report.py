@@ -1,179 +1,47 @@
-"""What a search found, for people: the table of what was tried, and the verdict in words."""
+"""`flopwise report`: an artifact or a study as one HTML file. It needs no engine and imports nothing of the user's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+import webbrowser
+from argparse import Namespace
+from pathlib import Path
 
-from ..ir.flops import format_flops
+from .words import Commands, add_command, say
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-MOST_REASON = 240  # characters of a failure's reason
-MOST_VALUE = 60  # characters of a choice's value
-_STYLES = {"won": "bold green", "dropped": "dim"}
-
-
-def table_of_tried(report: Mapping[str, Any]) -> Table:
-    """The configs that were tried, best first."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in ("#", "dev score [95%]", "n", "FLOPs/query"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("config", overflow="fold")
-    for row in sorted(report["tried"], key=_rank):
-        cells = (str(row["number"]), score_text(row["score"]), str(row["examples"]), flops_text(row["flops_per_query"]))
-        told = Text("\n".join(filter(None, (config_text(row["config"]), failure_text(row)))))  # brackets are no markup
-        table.add_row(*cells, row["status"], told, style=_STYLES.get(row["status"]))
-    return table
+_MORE = (
+    "The file needs nothing beside itself and no network: the pipeline as a picture, every prompt as it is sent, the "
+    "Pareto front, the race, what was spent on what, and the examples won and lost. A study may be of a search that "
+    "still runs, or was stopped."
+)
 
 
-def failure_text(row: Mapping[str, Any]) -> str:
-    """On how many examples a config gave no record, and why most often; "" where it always gave one."""
-    if not row.get("failed"):  # reports of earlier versions do not say
-        return ""
-    reason = " ".join(row["failure"].split())
-    shown = reason if len(reason) <= MOST_REASON else f"{reason[: MOST_REASON - 3]}..."
-    return f"failed on {row['failed']} examples, most often: {shown}"
+def add(commands: Commands) -> None:
+    """Add the command and its arguments."""
+    parser = add_command(commands, "report", run, "write a report of an artifact or a study, one HTML file", _MORE)
+    place = "an artifact (folder or zip), or a study (folder or postgresql://user@host/database?study=NAME)"
+    parser.add_argument("place", metavar="PATH", help=place)
+    parser.add_argument("-o", "--output", metavar="FILE", help="the file to write (PATH.report.html, beside PATH)")
+    parser.add_argument("--open", action="store_true", help="open it in a browser")
 
 
-def _rank(row: Mapping[str, Any]) -> tuple[bool, float, float]:
-    """The winner first, then by score, the cheaper before the dearer."""
-    return row["status"] != "won", -(row["score"]["mean"] if row["score"] else -1.0), row["flops_per_query"]
+def run(args: Namespace) -> int:
+    """Write the report, and say where it is."""
+    from ..reporting import report_at, write_report
+
+    html = report_at(args.place)
+    file = write_report(html, _file(args))
+    say(f"wrote {file}")
+    if args.open and not webbrowser.open(file.resolve().as_uri()):
+        say(f"flopwise: there is no browser to open it with; open {file} yourself")
+    return 0
 
 
-def verdict(report: Mapping[str, Any]) -> str:
-    """What the holdout said, in words."""
-    held = report["holdout"]
-    if held["score"] is None:
-        return f"No verdict: {held['note']}."
-    plain = next((r["flops_per_query"] for r in report["tried"] if r["number"] == 1), 0.0)
-    lines = [
-        f"On {held['n']} holdout examples, which the search did not see:",
-        f"  compiled      {score_text(held['score']):>22}   {flops_text(report['flops_per_query'])} a query",
-        f"  plain prompt  {score_text(held['baseline']):>22}   {flops_text(plain)} a query",
-    ]
-    lines += [f"  gain          {gain_text(held['gain'])}"] if held["gain"] else []
-    lines += [f"  {name:12}  {mean:.4g} on average" for name, mean in _objectives(held).items()]
-    if held["note"]:
-        lines.append(f"  {held['note'][0].upper()}{held['note'][1:]}.")
-    spent = report["spent"]
-    lines.append(
-        f"The search took {flops_text(spent['spent'])}, {spent['requests']:,} requests and "
-        f"{report['seconds']:.0f} s; {report['reused']:.0%} of its prompt tokens were reused."
-    )
-    engines = spent.get("engines", {})
-    lines += [f"By engine: {', '.join(f'{name} {flops_text(f)}' for name, f in engines.items())}."] if engines else []
-    return "\n".join([*lines, *demos_text(report.get("demos", {}))])  # reports of earlier versions have none
+def _file(args: Namespace) -> Path:
+    from ..backends.runtime.address import Address, is_address
 
-
-def demos_text(demos: Mapping[str, Any]) -> list[str]:
-    """How many demonstrations there were for each choice, and what told them apart."""
-    sizes = [f"{name} {pool['demos']}" for name, pool in demos.get("pools", {}).items()]
-    return [f"Demonstrations found, told apart by {demos['embedder']}: {', '.join(sizes)}."] if sizes else []
-
-
-def _objectives(held: Mapping[str, Any]) -> dict[str, float]:
-    return {name: mean for name, mean in held.get("objectives", {}).items() if mean is not None}
-
-
-def front_text(report: Mapping[str, Any]) -> str:
-    """The Pareto front, a line a point, the config in use marked; "" where there is none."""
-    from ..optimizers.front import Front, met_holdout
-
-    front = Front.of_report(report)
-    if not front:
-        return ""
-    met = [f"#{p.number}" for p in front if p.number in met_holdout(report)]
-    lines = [
-        "Pareto front by scores on dev, which flatter since dev chose among "
-        f"{len(report['tried'])} configs; of these {' and '.join(met) or 'none'} met the holdout:"
-    ]
-    for point in front:
-        mark = "*" if point.number == report["chosen"] else " "
-        flops = f"{flops_text(point.flops)} a query, at most {flops_text(point.bound)}"
-        further = "".join(f"   {n} {'-' if m is None else f'{m:.4g}'}" for n, m in point.objectives.items())
-        score = score_text(asdict(point.score))
-        lines.append(f" {mark}#{point.number:<3} {score:>22}   {flops}{further}   {config_text(point.config)}")
-    return "\n".join(lines)
-
-
-def print_report(report: Mapping[str, Any]) -> None:
-    """Print the table of what was tried, the front, the instructions, and the verdict."""
-    from .instructions import instructions_text
-    from .words import console
-
-    console().print(table_of_tried(report))
-    said = (front_text(report), instructions_text(report), verdict(report))
-    print("\n" + "\n\n".join(filter(None, said)), flush=True)
-
-
-def print_test(results: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    """Print how two pipelines do on the same examples, and by how much the first is better.
-
-    Args:
-        results: (score, FLOPs) of each example, by what the pipelines are called.
-    """
-    from ..optimizers.stats import interval, paired
-
-    scores = {name: [score for score, _ in cells] for name, cells in results.items()}
-    for name, cells in results.items():
-        flops = sum(f for _, f in cells) / len(cells)
-        print(f"  {name:12}  {score_text(asdict(interval(scores[name]))):>22}   {flops_text(flops)} a query")
-    gain = paired(*scores.values())
-    print(f"  gain          {gain_text(asdict(gain))}; {gain.wins} better, {gain.losses} worse")
-
-
-def score_text(score: Mapping[str, float] | None) -> str:
-    """A score with its interval."""
-    return f"{score['mean']:.1%} [{score['low']:.1%}, {score['high']:.1%}]" if score else "-"
-
-
-def gain_text(gain: Mapping[str, Any]) -> str:
-    """A paired difference in points, with its interval and its p-value."""
-    mean, low, high = (100 * gain["difference"][k] for k in ("mean", "low", "high"))
-    return f"{mean:+.1f} points [{low:+.1f}, {high:+.1f}], p {p_text(gain['p'])}"
-
-
-def p_text(p: float) -> str:
-    """A p-value with its relation sign: below a thousandth the order of magnitude is what counts."""
-    return f"= {p:.3f}" if p >= 0.001 else f"= {p:.0e}"
-
-
-def flops_text(flops: float) -> str:
-    """FLOPs for people, "-" where there were none."""
-    return format_flops(flops) if flops else "-"
-
-
-def config_text(config: Mapping[str, Any]) -> str:
-    """A config on one line: choices of the branch taken go by their last names, demo sets are counted.
-
-    Of a long text, such as an instruction, the beginning is shown.
-    """
-    parts = []
-    for name, value in sorted(config.items(), key=lambda item: item[0].count(".")):
-        short = _short_name(name, config)
-        parts.append(f"{short}={_value_text(value)}")
-    return " ".join(parts)
-
-
-def _value_text(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return str(len(value))
-    if isinstance(value, float):
-        return f"{value:g}"
-    line = " ".join(str(value).split())
-    shown = line if len(line) <= MOST_VALUE else f"{line[: MOST_VALUE - 3]}..."
-    return f"{shown!r}" if " " in shown else shown
-
-
-def _short_name(name: str, config: Mapping[str, Any]) -> str:
-    """`draft.Predict.demos` as `demos` where draft is Predict and no other choice is called so."""
-    last = name.rsplit(".", 1)[-1]
-    return name if sum(other.rsplit(".", 1)[-1] == last for other in config) > 1 else last
+    if args.output:
+        return Path(args.output)
+    if is_address(args.place):
+        return Path(f"{Address.parse(args.place).study}.report.html")
+    place = Path(args.place)
+    return place.with_name(f"{place.resolve().name}.report.html")

@@ -46,12 +46,14 @@ def _parts(found: Loaded, prompts: dict[str, str]) -> dict[str, Any]:
 
 
 def _text(found: Loaded, prompts: dict[str, str], args: Namespace) -> str:
+    from ..report.words import config_text, flops_text, models_text
     from .instructions import instructions_text
-    from .report import config_text, flops_text, front_text, verdict
+    from .report_text import front_text, verdict
 
     facts = found.facts
     cap = f"at most {flops_text(found.cap)} a query" if found.cap else "no cap per query"
-    said = [f"{args.artifact}: {found.graph.name}, made by flopwise {found.made_by} for {_models(found.plan)}, {cap}"]
+    made = f"made by flopwise {found.made_by} for {models_text(found.plan)}"
+    said = [f"{args.artifact}: {found.graph.name}, {made}, {cap}"]
     if facts["report"]:
         said += filter(None, [verdict(facts["report"]), front_text(facts["report"])])
     said.append(f"Config: {config_text(facts['config'])}" if facts["config"] else "Config: no choices")
@@ -65,13 +67,8 @@ def _text(found: Loaded, prompts: dict[str, str], args: Namespace) -> str:
     return "\n\n".join(said)
 
 
-def _models(plan: Mapping[str, Any]) -> str:
-    """The main engine's model, then those of the others by the engines' names."""
-    return ", ".join([plan["model"], *(f"{name} on {m['model']}" for name, m in plan.get("engines", {}).items())])
-
-
 def _lines(provenance: Mapping[str, Any]) -> list[str]:
-    from .report import flops_text
+    from ..report.words import flops_text
 
     budget = provenance.get("budget") or {}
     shown = {k: v for k, v in provenance.items() if k not in ("config", "budget", "data")}

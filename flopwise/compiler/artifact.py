@@ -52,6 +52,7 @@ class Loaded:
         made_by: The version of flopwise that wrote it.
         plan: `hash` of the plan it was saved with, the `model` and `fingerprint` that was lowered for, and under
             `engines` the same of each engine that it names.
+        bounds: Its bounds by node, as `Plan.bounds_by_node` gave them; none in what earlier versions saved.
         facts: `config`, `report`, `provenance` and `demos`.
         files: Every file, its sum checked.
         tools: Tools of servers that were given to it.
@@ -63,6 +64,7 @@ class Loaded:
     cap: float | None
     made_by: str
     plan: Mapping[str, Any]
+    bounds: Mapping[str, Mapping[str, float]]
     facts: dict[str, Any]
     files: Files = field(repr=False)
     tools: Sequence[Tool] = ()
@@ -77,6 +79,14 @@ class Loaded:
     def front(self) -> Mapping[int, Frozen]:
         """The points of the search's front by number, this one among them; each is read when it is first asked for."""
         return StoredFront(self.path, self.files, self.frozen, chosen_in(self.facts), self.tools)
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """The text of each prompt by node, for people."""
+        taken: set[str] = set()
+        nodes = [name for name, node in self.graph.walk() if node.prompt is not None]
+        files = {name: self.files.get(f"prompts/{file_name(name, taken)}.txt", b"") for name in nodes}
+        return {name: data.decode("utf-8", "replace") for name, data in files.items()}
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -108,12 +118,9 @@ class Loaded:
 
 
 def save(
-    plan: Plan,
-    facts: Mapping[str, Any],
-    engines: Target | ByEngine[Target],
-    path: Path,
-    front: Mapping[int, Frozen] | None = None,
-) -> Path:
+    plan: Plan, facts: Mapping[str, Any], engines: Target | ByEngine[Target], path: Path,
+    front: Mapping[int, Frozen] | None = None, more: Mapping[str, bytes] | None = None,
+) -> Path:  # fmt: skip
     """Write an artifact and return its path.
 
     Args:
@@ -122,25 +129,26 @@ def save(
         engines: The engines it was lowered for: their names, and the text of the prompts.
         path: A folder, or a zip where it ends in `.zip`; an artifact that is there is replaced.
         front: The points of the search's front by number, if there was one.
+        more: Further files for people, by name.
 
     Raises:
         ArtifactError: Something else is at the path, it cannot be written, or a host function has no import path.
     """
     resolve_hosts(plan.graph)
     targets = by_engine(engines)
-    graph, indexes = apart(plan.graph, _file_name)
+    graph, indexes = apart(plan.graph, file_name)
     files: Files = {
         PIPELINE: as_text(_pipeline(plan, graph)),
         **indexes,
         REPORT: as_text(plain(facts.get("report", {}))),
-        PROVENANCE: as_text(plain(_provenance(plan, facts, targets))),
+        PROVENANCE: as_text(plain(provenance_of(facts, targets))),
         DEMOS: as_lines(facts.get("demos", ())),
         **front_files(front or {}, chosen_in(facts)),
     }
     taken: set[str] = set()
     for node, text in prompt_texts(plan, targets).items():
-        files[f"prompts/{_file_name(node, taken)}.txt"] = text.encode("utf-8", "surrogateescape")
-    write_files(files, path)
+        files[f"prompts/{file_name(node, taken)}.txt"] = text.encode("utf-8", "surrogateescape")
+    write_files({**(more or {}), **files}, path)
     return path
 
 
@@ -183,7 +191,8 @@ def read(path: Path) -> Loaded:
         raise ArtifactError(f"artifact {str(path)!r}: {PIPELINE} is not of format {FORMAT}: {error}") from error
     if not isinstance(facts["config"], dict):
         raise ArtifactError(f"artifact {str(path)!r}: {PROVENANCE}: `config` must be an object")
-    return Loaded(path, graph, caps, cap, made_by, plan, facts, files)
+    bounds = data.get("bounds", {})
+    return Loaded(path, graph, caps, cap, made_by, plan, bounds, facts, files)
 
 
 def chosen_in(facts: Mapping[str, Any]) -> int | None:
@@ -216,11 +225,12 @@ def _pipeline(plan: Plan, graph: Graph) -> dict[str, Any]:
         "plan": plan_facts(plan),
         "caps": caps,
         "cap": plan.cap,
+        "bounds": plan.bounds_by_node(),
         "graph": to_json(graph),
     }
 
 
-def _provenance(plan: Plan, facts: Mapping[str, Any], engines: ByEngine[Target]) -> dict[str, Any]:
+def provenance_of(facts: Mapping[str, Any], engines: ByEngine[Target]) -> dict[str, Any]:
     """What a search noted comes over what is known here: saved again, an artifact keeps where it was measured."""
     noted = facts.get("provenance", {})
     return {
@@ -231,7 +241,7 @@ def _provenance(plan: Plan, facts: Mapping[str, Any], engines: ByEngine[Target])
     }
 
 
-def _file_name(node: str, taken: set[str]) -> str:
+def file_name(node: str, taken: set[str]) -> str:
     """A file name for a node, different from the others on any file system."""
     base = re.sub(r"[^A-Za-z0-9._#-]", "-", node)[:120]
     name, count = base, 1

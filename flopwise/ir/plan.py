@@ -134,6 +134,17 @@ class Plan:
         """FLOPs: `least`, `worst`, `bound` per query in steady state, and `cold` once."""
         return {"least": self.least, "worst": self.worst, "bound": self.bound, "cold": self.cold}
 
+    def bounds_by_node(self) -> dict[str, dict[str, float]]:
+        """The bounds of each node that costs anything, by full dotted name, as plain data.
+
+        `least` and `worst` are FLOPs; of a request, `prompt` is the most tokens of its prompt, `static` how many of
+        them are the same in every run.
+        """
+        return {
+            name: {"least": bound.least, "worst": bound.worst, **_prompt_size(self.prompts.get(name))}
+            for name, bound in self.bounds.items()
+        }
+
     @property
     def hash(self) -> str:
         """Hash of what will be sent: the graph and every prompt's ids."""
@@ -155,3 +166,7 @@ class Plan:
             if prompt or bound.trips:
                 lines.append(f"  {name}:{size} <= {format_flops(bound.worst)}{trips}")
         return "\n".join(lines)
+
+
+def _prompt_size(prompt: PromptPlan | None) -> dict[str, float]:
+    return {"prompt": prompt.most, "static": prompt.static} if prompt is not None else {}

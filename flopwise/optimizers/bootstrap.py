@@ -86,6 +86,7 @@ class Bootstrap:
             inputs = [f.name for f in module_of(self.graph, site).signature.inputs]
             embedded = await embed_inputs(self.evaluator, self.embedder, site.choice, demos, inputs, self.allowance)
             self.allowance -= embedded.flops
+            pool.embedding += embedded.flops
             pool.demos |= {d.id: d for d in demos}
             most = min(site.most, len(demos))
             ranked = rankings(demos, embedded.vectors, self.seed)

@@ -32,7 +32,7 @@ class CellRow(NamedTuple):
         flops: What the pipeline took for this example, in FLOPs.
         bound: The most it may have taken.
         failures: How many of its nodes failed.
-        detail: The prediction and why nodes failed, as JSON values.
+        detail: The prediction, why nodes failed, and what each took, as JSON values.
     """
 
     split: str
@@ -68,13 +68,14 @@ class CellStore:
     Args:
         place: A SQLite file, made where it does not exist; None keeps them in memory; or a database that has the
             tables.
+        read_only: Nothing is written to the file: its search may be running.
 
     Raises:
         StudyError: The file is no study of flopwise, or cannot be written.
     """
 
-    def __init__(self, place: Path | Database | None) -> None:
-        self.db: Database = _File(place) if place is None or isinstance(place, Path) else place
+    def __init__(self, place: Path | Database | None, read_only: bool = False) -> None:
+        self.db: Database = _File(place, read_only) if place is None or isinstance(place, Path) else place
 
     def get(self, split: str, config: str, example: str) -> tuple[float, float] | None:
         """(score, FLOPs) of a cell, or None."""
@@ -111,10 +112,14 @@ class CellStore:
 class _File:
     """A SQLite file; see `Database`."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, read_only: bool = False) -> None:
         self.path = path
+        place = f"{path.absolute().as_uri()}{'?mode=ro' if read_only else ''}" if path else ":memory:"
         try:
-            self._db = sqlite3.connect(str(path) if path else ":memory:", isolation_level=None)
+            self._db = sqlite3.connect(place, uri=path is not None, isolation_level=None)
+            if read_only:
+                self._db.execute("SELECT name FROM facts LIMIT 1")
+                return
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:

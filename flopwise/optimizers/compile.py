@@ -13,6 +13,7 @@ from ..errors import BudgetError, InputError, MetricError, StudyError
 from ..modules.base import Module
 from ..modules.program import Forward
 from ..pipeline import Pipeline, run_sync
+from ..reporting import FILE, report_of, write_report
 from .budget import Budget, check_budget
 from .contenders import Limits
 from .metrics import Metric
@@ -33,7 +34,7 @@ def compile(
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
     objectives: Mapping[str, Objective] | None = None,
-    embedder: str = "lexical", engines: Mapping[str, Engine | str] | None = None,
+    embedder: str = "lexical", engines: Mapping[str, Engine | str] | None = None, report: bool = True,
 ) -> Pipeline[..., R]: ...  # fmt: skip
 @overload
 def compile(
@@ -41,14 +42,14 @@ def compile(
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
     objectives: Mapping[str, Objective] | None = None,
-    embedder: str = "lexical", engines: Mapping[str, Engine | str] | None = None,
+    embedder: str = "lexical", engines: Mapping[str, Engine | str] | None = None, report: bool = True,
 ) -> Pipeline[P, R]: ...  # fmt: skip
 def compile(
     program: Any, *, dev: Any, metric: Metric | str, engine: Engine | str, budget: Budget, train: Any = None,
     holdout: Any = None, study: str | Path | None = None, seed: int = 0, limits: Limits | None = None,
     caps: dict[str, int] | None = None, progress: bool | OnProgress = True, allow_impure: bool = False,
     objectives: Mapping[str, Objective] | None = None,
-    embedder: str = "lexical", engines: Mapping[str, Engine | str] | None = None,
+    embedder: str = "lexical", engines: Mapping[str, Engine | str] | None = None, report: bool = True,
 ) -> Pipeline[Any, Any]:  # fmt: skip
     """Find the config of a program that scores best on dev inside the budget, and bind it to its engines.
 
@@ -76,6 +77,8 @@ def compile(
         embedder: What tells how alike demonstrations are: "lexical", by their words, or "all-minilm-l6-v2", a model.
         engines: The other engines by the names that modules use: `engines={"judge": big}` for
             `fw.Verifier(Solve, engine="judge")`. Each is counted by its own cost model, under the one budget.
+        report: Whether a page about the search, `report.html`, is written into the study's folder at its end. The study
+            keeps the examples won and lost in any case; `Pipeline.save(report=False)` keeps them out of an artifact.
 
     Returns:
         The pipeline; its `report` holds scores with intervals on dev and holdout, the baseline's, the paired
@@ -104,7 +107,10 @@ def compile(
     )  # fmt: skip
     targets = engines_of(engine, engines)
     with shown(progress) as show, closing(Search(task, targets, show)) as search:
-        return run_sync(search.run())
+        pipeline = run_sync(search.run())
+        if report and isinstance(task.study, Path):
+            write_report(report_of(pipeline), task.study / FILE)
+        return pipeline
 
 
 def _check(study: object, seed: object, progress: object) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..ir.choices import ChoiceValue
 from .data import Example
 from .evaluate import Entrant, Evaluator
+from .events import Events
 from .front import FRONT_SHARE
 from .prospects import Make, Prospects
 from .racing import Bet, level, share
@@ -52,6 +53,7 @@ class Contenders:
         prospects: Those that may be let in next.
         leader: Key of the one thought best; None before the first cells.
         paid: Keys of those that had something to draw.
+        events: What has happened so far.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Contenders:
         self._bets: dict[tuple[str, str], Bet] = {}
         self._incumbents: list[str] = []
         self._since_leader = 0
+        self.events = Events(self.table, self.number)
 
     def _made(self, config: Mapping[str, ChoiceValue]) -> Entrant:
         entrant = self.make(config)
@@ -80,7 +83,11 @@ class Contenders:
 
     def label(self, entrant: Entrant) -> str:
         """A config in few words: its number in the order of entering."""
-        return f"#{list(self.entrants).index(entrant.key) + 1}"
+        return f"#{self.number(entrant.key)}"
+
+    def number(self, key: str) -> int:
+        """The number of a config in the order of entering, from 1."""
+        return list(self.entrants).index(key) + 1
 
     # entering -------------------------------------------------------------------------------------------
 
@@ -127,6 +134,7 @@ class Contenders:
         for entrant in [e for e in self.entrants.values() if e.status == "racing"]:
             if self._beaten(entrant):
                 entrant.status, entrant.why = "dropped", f"beaten by {self.label(self.entrants[self.leader or ''])}"
+                self.events.note("dropped", entrant.key, self.leader)
             elif len(self.table.scores(entrant.key)) >= len(self.dev):
                 entrant.status = "done"
             else:
@@ -152,6 +160,8 @@ class Contenders:
         if best is not None and best.key != self.leader:
             if best.status == "dropped":  # by one that has been found out since
                 best.status, best.why = "racing", ""
+                self.events.note("back", best.key)
+            self.events.note("leads", best.key, self.leader)
             self.leader, self._since_leader = best.key, 0
             if best.key not in self._incumbents:
                 self._incumbents.append(best.key)

@@ -48,12 +48,14 @@ class DemoPool:
         selections: How each demo choice chooses among its own.
         neighbourhoods: What each demo choice retrieves from, where it can.
         notes: What people should know: how many there are, what embedded them, or why nothing did.
+        embedding: FLOPs that embedding them took.
     """
 
     demos: dict[str, Demo] = field(default_factory=dict)
     selections: dict[str, Selection] = field(default_factory=dict)
     neighbourhoods: dict[str, Neighbourhood] = field(default_factory=dict)
     notes: dict[str, object] = field(default_factory=dict)
+    embedding: float = 0.0
 
     @property
     def entries(self) -> dict[str, Demo | Neighbourhood]:

@@ -117,7 +117,7 @@ class Evaluator:
         value = await self._scored(example, made)
         notes = [[f.node, f.reason] for f in run.trace.failures]
         failed = f"node {made.node!r}: {made.reason}" if isinstance(made, Failure) else ""
-        detail = {"prediction": self._shown(run), "failures": notes, "failed": failed}
+        detail = {"prediction": self._shown(run), "failures": notes, "failed": failed, "nodes": run.trace.by_node()}
         if self.objectives and not isinstance(made, Failure):
             detail["objectives"] = await measured(self.objectives, example, made)
         return CellRow(

@@ -53,17 +53,19 @@ class Proposal:
 
 @dataclass
 class Stage:
-    """What a stage gave: proposals, those dropped as (choice, why, text), and what there is to say about it."""
+    """What a stage gave: proposals, those dropped as (choice, why, text), what there is to say, and what it cost."""
 
     proposed: list[Proposal] = field(default_factory=list)
     dropped: list[tuple[str, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    flops: float = 0.0
 
     @classmethod
     def read(cls, fact: Mapping[str, Any]) -> Stage:
         """The stage that a study has stored."""
         proposed = [Proposal(**{**p, "shown": tuple(p["shown"])}) for p in fact["proposed"]]
-        return cls(proposed, [(d[0], d[1], d[2]) for d in fact["dropped"]], list(fact["notes"]))
+        dropped = [(d[0], d[1], d[2]) for d in fact["dropped"]]
+        return cls(proposed, dropped, list(fact["notes"]), fact.get("flops", 0.0))
 
 
 class Proposer:
@@ -141,6 +143,7 @@ class Proposer:
             return
         # At least half is left for proposals.
         failed, spent = await self._failed(leader, list(free), CASES * max(free.values()), allowance / 2)
+        stage.flops += spent
         if not failed:
             stage.notes.append("the leading config failed on none of the train examples that the budget let it run")
         batches = [failed[i : i + CASES] for i in range(0, len(failed), CASES)]
@@ -185,7 +188,8 @@ class Proposer:
                 break
             plans.append((ask, plan))
         replies = await gather_all([answer(ask, plan, self.evaluator.schedulers.main) for ask, plan in plans])
-        for (ask, _), reply in zip(plans, replies, strict=True):
+        for (ask, _), (reply, flops) in zip(plans, replies, strict=True):
+            stage.flops += flops
             self._judge(stage, name, ask, reply)
 
     def _judge(self, stage: Stage, name: str, ask: Ask, reply: str) -> None:

@@ -128,10 +128,11 @@ def lowered(ask: Ask, engine: Engine) -> Plan:
     return lower(optimise(trace(module), {}).result, engine, caps)
 
 
-async def answer(ask: Ask, plan: Plan, scheduler: Scheduler) -> str:
-    """The model's proposal; "" where it gave none."""
+async def answer(ask: Ask, plan: Plan, scheduler: Scheduler) -> tuple[str, float]:
+    """The model's proposal, "" where it gave none, and the FLOPs of asking for it."""
     run = await Executable(plan, scheduler).run(ask.inputs)
-    return str(run.result.fields["instruction"]) if isinstance(run.result, Values) else ""
+    text = str(run.result.fields["instruction"]) if isinstance(run.result, Values) else ""
+    return text, run.trace.flops
 
 
 def _labelled(example: Example, schema: Schema) -> str:

@@ -67,6 +67,7 @@ class Race:
             while True:
                 spent = self.spent(self._moment)
                 self._moment += 1
+                self.contenders.events.stamp(spent)
                 await self._climb()
                 left = self.left(spent, self.turns.dearest())
                 units = self.turns.units(left, self._under_way())

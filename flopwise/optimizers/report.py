@@ -8,13 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..compiler.frozen import engine_facts
-from ..compiler.versions import versions
-from .data import data_hash
+from .answers import answers
 from .front import FRONT_SHARE, Front, Point
 from .instructions_report import instructions_report
 from .objectives import means
-from .scoring import metric_name
+from .spending import spending_report
 from .stats import Interval, Paired, interval, needed_n, paired
 
 if TYPE_CHECKING:
@@ -70,11 +68,20 @@ class Verdict:
         return cls(interval(first), interval(second), gain, flops, note, baseline.key)
 
 
-def build_report(search: Search, contenders: Contenders, winner: Entrant, verdict: Verdict) -> dict[str, Any]:
-    """The report: verdict, table of what was tried, Pareto front, and what was spent."""
-    meter = search.meter
-    tried = _tried(contenders, winner)
-    won = next(t for t in tried if t.entrant is winner)
+def build_report(search: Search, winner: Entrant | None, verdict: Verdict, final: bool = False) -> dict[str, Any]:
+    """The report: verdict, table of what was tried, Pareto front, and what was spent on what.
+
+    Args:
+        search: The search.
+        winner: The config that it ends with, or the one that leads while it goes on; None before the first score.
+        verdict: What the holdout said.
+        final: Whether the search has ended.
+    """
+    meter, field = search.meter, search.contenders
+    tried = _tried(field, winner) if field is not None else []
+    won = next((t for t in tried if t.entrant is winner), None)
+    point = won.point if won else None
+    objectives = search.evaluator.objectives
     return {
         "holdout": {
             "score": _plain(verdict.winner),
@@ -83,24 +90,50 @@ def build_report(search: Search, contenders: Contenders, winner: Entrant, verdic
             "gain": _plain(verdict.gain),
             "note": verdict.note,
             "n": verdict.winner.n if verdict.winner else 0,
-            "objectives": _held(search, winner, verdict),
+            "objectives": _held(search, winner, verdict) if winner else {},
         },
-        "dev": {"score": _plain(won.point.score if won.point else None), "n": len(search.dev)},
-        "chosen": won.number,
-        "flops_per_query": verdict.flops or (won.point.flops if won.point else 0.0),
-        "bound": winner.plan.bound,
-        "cold": winner.plan.cold,
+        "dev": {"score": _plain(point.score if point else None), "n": len(search.dev)},
+        "chosen": won.number if won else None,
+        "flops_per_query": verdict.flops or (point.flops if point else 0.0),
+        "bound": winner.plan.bound if winner else None,
+        "cold": winner.plan.cold if winner else None,
+        "nodes": _nodes(search, winner) if winner else {},
+        "answers": _answers(search, winner, verdict) if winner else {},
         "demos": dict(search.pool.notes),
-        "tried": [_row(t, t is won) for t in tried],
-        "refused": [{"config": k, "why": why} for k, why in contenders.prospects.refused.items()],
-        "objectives": {name: o.better for name, o in contenders.evaluator.objectives.items()},
-        "front": [p.as_row() for p in _front(contenders, tried, won)],
-        "instructions": instructions_report(search.proposer, contenders, winner),
+        "tried": [_row(t, final and t is won) for t in tried],
+        "refused": [{"config": k, "why": why} for k, why in field.prospects.refused.items()] if field else [],
+        "events": list(field.events.rows) if field else [],
+        "objectives": {name: o.better for name, o in objectives.items()},
+        "front": [p.as_row() for p in _front(field, tried, won)] if field and won else [],
+        "instructions": instructions_report(search.proposer, field, winner) if field and winner else {},
         "spent": meter.snapshot(),
+        "spending": spending_report(search),
         "reused": meter.cached / meter.prompt if meter.prompt else 0.0,
         "seconds": round(search.study.clock.seconds, 1),
         "split": search.splits.statement,
     }
+
+
+def _nodes(search: Search, winner: Entrant) -> dict[str, dict[str, float]]:
+    """What each node took a query on average, over all examples of dev and holdout that the config met."""
+    store = search.study.store
+    met = [c for split in ("dev", "holdout") for c in store.details(split, winner.key).values()]
+    cells = [c["nodes"] for c in met if "nodes" in c]  # earlier versions did not say
+    names = dict.fromkeys(name for nodes in cells for name in nodes)
+    kinds = ("requests", "prompt", "cached", "completion", "flops")
+    return {
+        name: {kind: sum(nodes[name][kind] for nodes in cells if name in nodes) / len(cells) for kind in kinds}
+        for name in names
+    }
+
+
+def _answers(search: Search, winner: Entrant, verdict: Verdict) -> dict[str, Any]:
+    """The examples won and lost against the plain prompt: of the holdout, or of dev where there is no verdict."""
+    assert search.contenders is not None
+    plain = next(iter(search.contenders.entrants))
+    held = search.splits.holdout[: verdict.winner.n] if verdict.winner else ()
+    split, examples = ("holdout", held) if held else ("dev", search.dev)
+    return answers(search.study.store, search.schema, split, examples, winner.key, plain)
 
 
 def _held(search: Search, winner: Entrant, verdict: Verdict) -> dict[str, float | None]:
@@ -120,10 +153,10 @@ class _Tried:
     point: Point | None
 
 
-def _tried(contenders: Contenders, winner: Entrant) -> list[_Tried]:
+def _tried(contenders: Contenders, winner: Entrant | None) -> list[_Tried]:
     """Every config in the order of entering; the winner with its fitted weights, if any."""
-    raced, expected = winner.key.removesuffix("+weights"), contenders.expected()
-    entrants = [(key, winner if key == raced else e) for key, e in contenders.entrants.items()]
+    raced, expected = winner.key.removesuffix("+weights") if winner else "", contenders.expected()
+    entrants = [(key, winner if winner and key == raced else e) for key, e in contenders.entrants.items()]
     return [_measured(contenders, i, key, entrant, expected.get(key)) for i, (key, entrant) in enumerate(entrants, 1)]
 
 
@@ -173,19 +206,6 @@ def _failures(reasons: Iterable[str]) -> dict[str, Any]:
         kinds.setdefault(_QUOTED.sub("", reason), []).append(reason)
     most = max(kinds.values(), key=len, default=[""])
     return {"failed": sum(map(len, kinds.values())), "failure": most[0]}
-
-
-def provenance(search: Search) -> dict[str, Any]:
-    """Where the result comes from: model, data, seed, budget, versions."""
-    return {
-        **engine_facts(search.engines),
-        "data": {n: data_hash(getattr(search.splits, n)) for n in ("train", "dev", "holdout")},
-        "sizes": {n: len(getattr(search.splits, n)) for n in ("train", "dev", "holdout")},
-        "metric": metric_name(search.metric),
-        "seed": search.task.seed,
-        "budget": {"per_query": search.task.budget.per_query, "search": search.task.budget.search},
-        "versions": versions(),
-    }
 
 
 def _plain(value: Interval | Paired | None) -> dict[str, float] | None:

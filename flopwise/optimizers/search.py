@@ -38,15 +38,18 @@ from .data import data_hash, load
 from .declared import declared
 from .demos import DemoPool
 from .evaluate import Entrant, Evaluator
+from .findings import Keeper
 from .instructions import Proposer
 from .metrics import Metric
 from .objectives import Objective, checked
 from .progress import OnProgress, Progress
+from .provenance import provenance
 from .race import Race
 from .racing import permutation
-from .report import Verdict, build_report, provenance
+from .report import Verdict, build_report
 from .scoring import bound, metric_identity
 from .space import Space
+from .spending import Spending
 from .splits import split
 from .stats import interval
 from .study import open_study
@@ -122,6 +125,8 @@ class Search:
             self.graph, self.evaluator, self.splits.train, self.study.store, task.budget.search
         )  # fmt: skip
         self.contenders: Contenders | None = None
+        self.spending = Spending(self.study.store, self.meter)
+        self.keeper = Keeper(self)
 
     async def run(self) -> Pipeline[Any, Any]:
         """Make demos, propose instructions, race on dev, give the verdict on the holdout, and bind the winner."""
@@ -134,21 +139,24 @@ class Search:
             await asyncio.gather(ticking, return_exceptions=True)
             for scheduler in self.schedulers.distinct():
                 await scheduler.drain()
-            self.study.save()
+            self._save()
+            self.keeper.keep_open()
             self.study.bank.flush()
 
     async def _run(self) -> Pipeline[Any, Any]:
-        self._notify("demos", "running presets on train")
+        self._begin("demos", "running presets on train")
         self.pool = await self._bootstrap()
         await self._propose()
         self.contenders = self._make_contenders()
+        self._begin("race", "the ladder of presets comes first")
         await self._race(self.contenders).run()
         winner = self._winner(self.contenders)
         winner = await self._fit_weights(winner)
-        self._notify("holdout", "the winner and the baseline meet the holdout")
+        self._begin("holdout", "the winner and the baseline meet the holdout")
         verdict = await self._verdict(winner)
-        report = build_report(self, self.contenders, winner, verdict)
+        report = build_report(self, winner, verdict, final=True)
         self._notify("done", f"holdout {verdict.winner}")
+        self.keeper.keep_end(winner, report)
         return self._pipeline(winner, report)
 
     def close(self) -> None:
@@ -226,7 +234,7 @@ class Search:
 
     async def _propose(self) -> None:
         if self.proposer.sites:
-            self._notify("instructions", "proposing from the program and train")
+            self._begin("instructions", "proposing from the program and train")
             await self.proposer.ground()
 
     # the race -------------------------------------------------------------------------------------------
@@ -287,6 +295,7 @@ class Search:
         met = self.dev[: len(self.contenders.table.scores(winner.key))]
         if not to_fit(winner.plan.graph):
             return winner
+        self._begin("weights", "fitting the weights of an ensemble")
         graph = await fitted(winner, self.evaluator, met)
         plan = lower(graph, self.engines, self.caps, self.task.budget.per_query)
         weighed = replace(winner, key=winner.key + "+weights", plan=plan)
@@ -341,7 +350,19 @@ class Search:
         while True:
             await asyncio.sleep(TICK)
             self._notify(*self._now)
-            self.study.save()
+            self._save()
+            self.keeper.keep_if_due()
+
+    def _save(self) -> None:
+        self.study.save()
+        if self.study.leads:
+            self.spending.save()
+
+    def _begin(self, stage: str, running: str) -> None:
+        """Begin a stage: what is spent from now on is spent on it, and what is known so far is kept."""
+        self.spending.begin(stage)
+        self._notify(stage, running)
+        self.keeper.keep(stage)
 
     def _notify(self, stage: str, running: str) -> None:
         self._now = (stage, running)

@@ -49,6 +49,7 @@ class Study:
     """
 
     board = None  # nobody else runs its cells
+    leads = True  # nobody else writes its facts
 
     def __init__(self, folder: Path | None, identity: Mapping[str, Any], meter: Meter) -> None:
         self.folder = folder

@@ -13,7 +13,7 @@ from pydantic_core import core_schema
 
 import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
-from flopwise.cli.report import failure_text
+from flopwise.cli.report_text import failure_text
 from flopwise.ir.flops import FlatCost
 from flopwise.optimizers.cells import CellStore
 from flopwise.optimizers.contenders import Limits
@@ -326,7 +326,7 @@ def test_the_commonest_reason_of_failures_stands_in_the_report_and_its_table() -
 
     from rich.console import Console
 
-    from flopwise.cli.report import table_of_tried
+    from flopwise.cli.report_text import table_of_tried
 
     def say(prompt: str, index: int) -> str:
         return "[/b] is a number " * 9 + prompt.rpartition("say ")[2].split("<")[0]  # more than a number may take
