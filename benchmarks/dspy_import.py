@@ -2,7 +2,8 @@
 
 DSPy's BootstrapFewShot compiles a chain of thought and saves it. The same test questions are then answered at
 temperature 0 by DSPy, by the import that keeps the prompt's text (saved and loaded again, without DSPy), and by the
-import with flopwise's own prompt. A run that is broken off goes on when the same command is given again.
+import with flopwise's own prompt. DSPy asks again in another layout where a reply does not parse, the imports do not:
+such questions count against the agreement. A run that is broken off goes on when the same command is given again.
 """
 
 from __future__ import annotations
