@@ -1,0 +1,1 @@
+"""Other projects' methods on flopwise's engine, behind the same meter."""
