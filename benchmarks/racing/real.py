@@ -24,7 +24,7 @@ from flopwise.optimizers.space import Space
 
 from .._report import commit, machine, versions
 from .._scoring import scored
-from .._tasks import TASKS, Task
+from ..tasks import TASKS, Task
 
 MOST = 6.0  # times what on took
 

@@ -25,7 +25,7 @@ from flopwise.ir.types import jsonable
 
 from .._report import commit, machine, versions
 from .._scoring import Scored, scored
-from .._tasks import TASKS, Task
+from ..tasks import TASKS, Task
 from ._matrix import Matrix
 
 DATA = Path(__file__).parent / "data"
