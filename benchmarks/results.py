@@ -152,10 +152,12 @@ def _versus(results: Results) -> Iterator[str]:
             rows.append((found, [ours.task, method, verdict(found), _points(found), f"{found.wins} / {found.losses}",
                                  f"{found.p:.2g}", _ratio(ours, peer), _per_query(ours, peer)]))  # fmt: skip
     head = ["task", "against", "verdict", "difference", "better / worse on", "p", "search FLOPs", "FLOPs per query"]
-    for title, keep in (("Lost, and behind", lambda d: d.mean < 0), ("Won, ahead or even", lambda d: d.mean >= 0)):
-        chosen = [
-            cells for found, cells in sorted(rows, key=lambda row: row[0].difference.mean) if keep(found.difference)
-        ]
+    rows.sort(key=lambda row: row[0].difference.mean)
+    behind = [cells for found, cells in rows if found.difference.mean < 0]
+    for title, chosen in (
+        ("Lost, and behind", behind),
+        ("Won, ahead or even", [cells for _, cells in rows[len(behind) :]]),
+    ):
         yield f"## {title}"
         yield ""
         yield from _table(head, chosen) if chosen else ["Nothing.", ""]
