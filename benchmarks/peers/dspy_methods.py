@@ -106,8 +106,10 @@ def _with_model(run: Run, phase: str, work: Callable[[EngineLM], Any]) -> tuple[
     lm = EngineLM(run.engine, run.folder / phase)
     try:
         with dspy.context(lm=lm, num_threads=_threads(run), max_errors=_NO_LIMIT, disable_history=True):
-            done = work(lm)
-        lm.chat.check()  # DSPy takes a dead engine for a wrong answer
+            try:
+                done = work(lm)
+            finally:
+                lm.chat.check()  # DSPy takes a dead engine for a wrong answer, or for an error of its own
         return done, {**lm.chat.totals(), "repeats": lm.chat.repeats}
     finally:
         lm.chat.close()

@@ -38,8 +38,8 @@ def answer(prompt: str, index: int) -> str:
     return "".join(f"[[ ## {name} ## ]]\n{said.get(name, 'Add the numbers.')}\n\n" for name in wanted)
 
 
-def engine(said: Any = answer) -> ScriptedEngine:
-    return ScriptedEngine(said, settings=ScriptedSettings(reports_cached=False))
+def engine(said: Any = answer, **settings: Any) -> ScriptedEngine:
+    return ScriptedEngine(said, settings=ScriptedSettings(**settings))
 
 
 def run(folder: Path, method: str, on: ScriptedEngine | None = None, **changes: Any) -> Run:
