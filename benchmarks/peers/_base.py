@@ -125,6 +125,7 @@ def row_of_run(score: float, run: Any) -> Row:
 @contextmanager
 def clocked(file: Path) -> Iterator[Callable[[], float]]:
     """Wall time of a block over all processes that went through it; the function given says how much it was so far."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     before, began = float(file.read_text("utf-8")) if file.exists() else 0.0, time.monotonic()
 
     def seconds() -> float:
@@ -133,7 +134,6 @@ def clocked(file: Path) -> Iterator[Callable[[], float]]:
     try:
         yield seconds
     finally:
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{seconds():.3f}\n", encoding="utf-8")
 
 
