@@ -16,6 +16,7 @@ from flopwise.ir.flops import ModelShape
 from . import _recording, _replay
 from ._prefix_sglang import RECORDING
 from .peers import archon
+from .peers.ablations import PROGRAM_ORDER, ApartEngine
 from .tasks.gsm8k import Maths
 
 Counts = dict[str, float]
@@ -23,7 +24,6 @@ Counts = dict[str, float]
 _SHAPE = ModelShape(layers=28, hidden=1536, heads=12, kv_heads=2, head_dim=128, intermediate=8960, vocab=151936)
 _MODEL = "openvino:smollm2-135m-instruct"
 _SUM = re.compile(r"What is (\d+) \+ (\d+)\?")
-_ROUNDS = 3  # of the recorded search
 _IN_FLIGHT = 64
 
 
@@ -108,13 +108,23 @@ def _asked(name: str, spent: dict[str, float]) -> Counts:
 
 
 def schedule() -> Counts:
-    """Requests of a recorded search through the scheduler: what has to be prefilled, and what is distinct."""
-    recording = _recording.read(RECORDING)
-    rounds = _replay.schedule(recording, range(256), 0, _ROUNDS)
+    """Requests of a recorded search through the scheduler: what has to be prefilled, and what is distinct.
+
+    Beside it the same requests in program order: no warm-ups, and every sample a request of its own.
+    """
+    rounds = _replay.schedule(_recording.read(RECORDING), range(256), 0, None)
     engine = ScriptedEngine(default="7", settings=ScriptedSettings(cost=_SHAPE, block=32, in_flight=_IN_FLIGHT))
-    meter = Meter(engine.model.cost)
-    asyncio.run(_replay.send(Scheduler(engine, meter).generate, rounds, _IN_FLIGHT))
-    return {**_asked("schedule", meter.snapshot()), "schedule: distinct tokens": _replay.distinct(rounds)}
+    scheduled = _sent(Scheduler(engine, Meter(_SHAPE)), rounds)
+    naive = _sent(Scheduler(ApartEngine(engine), Meter(_SHAPE), policy=PROGRAM_ORDER), rounds)
+    in_order = {"program order: tokens sent": naive.prompt, "program order: tokens prefilled": naive.computed}
+    return {
+        **_asked("schedule", scheduled.snapshot()), **in_order, "schedule: distinct tokens": _replay.distinct(rounds)
+    }  # fmt: skip
+
+
+def _sent(scheduler: Scheduler, rounds: _replay.Schedule) -> Meter:
+    asyncio.run(_replay.send(scheduler.generate, rounds, _IN_FLIGHT))
+    return scheduler.meter
 
 
 def model() -> Counts:

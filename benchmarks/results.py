@@ -140,6 +140,11 @@ def _claims(results: Results) -> Iterator[str]:
         yield f"- Its search took at most {found['most_search_share']:.0%} of MIPROv2's search FLOPs on any task."
     if "worse_than_self_consistency" in found:
         yield f"- Tasks lost to self-consistency at equal FLOPs per query: {found['worse_than_self_consistency']}."
+    ours = [results[task, OURS] for task in tasks_of(results) if (task, OURS) in results]
+    if ours:
+        sent, computed = sum(r.search("prompt") for r in ours), sum(r.prefilled for r in ours)
+        times = f"{sent / computed:.1f} times fewer" if computed else "none"
+        yield f"- Its searches sent {sent:,.0f} prompt tokens, of which {computed:,.0f} had to be computed: {times}."
     yield f"- Test questions on which flopwise gave no answer that could be read: {found['parse_failures']:g}."
     yield ""
 

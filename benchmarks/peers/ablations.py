@@ -15,6 +15,8 @@ from flopwise.compiler.passes import PASSES
 from flopwise.compiler.passes.share_prefix import share_prefix
 from flopwise.optimizers.search import Search
 
+PROGRAM_ORDER = Policy(least=1 << 40, window=1)  # nothing is warmed up, and nothing overtakes
+
 
 def _nothing(search: Search) -> None:
     """The search as it stands."""
@@ -40,8 +42,7 @@ def _no_racing(search: Search) -> None:
 
 def _program_order(search: Search) -> None:
     """No warm-ups, and requests leave in the order in which they come."""
-    policy = Policy(least=1 << 40, window=1)
-    _schedule(search, Scheduler(search.engine, search.meter, search.study.bank, policy))
+    _schedule(search, Scheduler(search.engine, search.meter, search.study.bank, PROGRAM_ORDER))
 
 
 def _schedule(search: Search, scheduler: Scheduler) -> None:
