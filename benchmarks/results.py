@@ -152,7 +152,7 @@ def _claims(results: Results) -> Iterator[str]:
 def _versus(results: Results) -> Iterator[str]:
     rows = []
     for method in methods_of(results):
-        for ours, peer in _pairs(results, method) if method != OURS and not method.startswith(ABLATED) else ():
+        for ours, peer in _pairs(results, method) if not method.startswith(OURS) else ():
             found = difference(ours, peer)
             rows.append((found, [ours.task, method, verdict(found), _points(found), f"{found.wins} / {found.losses}",
                                  f"{found.p:.2g}", _ratio(ours, peer), _per_query(ours, peer)]))  # fmt: skip

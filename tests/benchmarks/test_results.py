@@ -104,6 +104,9 @@ def test_an_ablation_is_compared_with_flopwise_alone(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     land(raw, "gsm8k", "flopwise", range(70), search=4e14)
     land(raw, "gsm8k", "flopwise-without-bank", range(60), search=4e14)
+    land(raw, "gsm8k", "flopwise@0.25", range(50), search=2e14)
     _, text = made(tmp_path)
     assert "| gsm8k | bank | +10.0 [" in text.split("## What each part is worth")[1]
-    assert "without-bank" not in text.split("## Lost, and behind")[1].split("## gsm8k")[0]
+    won = text.split("## Lost, and behind")[1].split("## gsm8k")[0]
+    assert "without-bank" not in won  # nor is flopwise with less to spend a peer that it wins against
+    assert "flopwise@" not in won
