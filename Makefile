@@ -4,6 +4,7 @@
 #   make test         every test: test-plain (ARGS= goes to its pytest), then test-sglang
 #   make test-sglang  those that start a real SGLang server on the CPU (ARGS= goes to pytest)
 #   make sglang-env   the environment they run in, 3 GB, built once (outside the tree, as weights are)
+#   make test-peers   those of benchmarks beside other projects, in the environment that has these (.venv-bench)
 #   make lint         ruff, formatting, types
 #   make demo         the demonstration on a real model (QUICK=1 for the short one)
 #   make bench-setup  .venv-bench: what benchmarks compare with (dspy, torch, transformers)
@@ -27,14 +28,14 @@ DEMO_MODEL := qwen2.5-coder-1.5b-instruct
 CODE := flopwise tests benchmarks examples
 STAND_INS := flopwise/backends/engines/sglang/cpu
 EXTRAS := openvino,sglang,openai,pandas,postgres,asp,mcp,serve,dev,demo
-BENCH_EXTRAS := openvino,serve,bench,demo
+BENCH_EXTRAS := openvino,serve,asp,bench,demo
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 # An environment is made again when what it was made from has changed.
 STAMP := installed-$(shell cksum < pyproject.toml | cut -d" " -f1)
 
-.PHONY: setup system weights test test-plain test-sglang sglang-env lint demo bench-setup clean
+.PHONY: setup system weights test test-plain test-sglang test-peers sglang-env lint demo bench-setup clean
 
 setup: weights
 	@echo "setup: done"
@@ -105,6 +106,9 @@ demo: setup
 	@$(VENV)/bin/python examples/demo.py $(if $(QUICK),--quick) $(ARGS)
 
 bench-setup: system $(BENCH)/$(STAMP)
+
+test-peers: bench-setup
+	@$(BENCH)/bin/python -m pytest tests/peers $(ARGS)
 
 bench-%: bench-setup
 	@$(BENCH)/bin/python -m benchmarks $* $(ARGS)

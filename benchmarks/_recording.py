@@ -186,15 +186,16 @@ def record(options: argparse.Namespace) -> Recording:
     from flopwise.optimizers.search import Search
     from flopwise.optimizers.search import Task as SearchTask
 
-    from .quality import folder_of, task_of
+    from .quality import folder_of
+    from .tasks import task_named
 
-    task = task_of(options)
+    task = task_named(options.task)
     train, dev, _ = task.rows()
     budget = fw.Budget(per_query=options.per_query, search=options.search)
     engine = fw.engine(options.engine)
     with tempfile.TemporaryDirectory() as temporary:
         study = Path(temporary) / "study"
-        shutil.copytree(folder_of(options) / "study", study)
+        shutil.copytree(folder_of(options.work, task.name, "flopwise", options.seed) / "study", study)
         with sqlite3.connect(study / "cells.db") as cells:
             cells.execute("DELETE FROM cells")
         cells.close()
@@ -215,10 +216,15 @@ def record(options: argparse.Namespace) -> Recording:
 
 def main() -> None:
     """Command line."""
-    from .quality import arguments
+    from .tasks import TASKS
 
     parser = argparse.ArgumentParser("python -m benchmarks._recording", description=__doc__)
-    arguments(parser)
+    parser.add_argument("--task", choices=[t.name for t in TASKS], default="gsm8k")
+    parser.add_argument("--engine", default="openvino:qwen2.5-coder-1.5b-instruct")
+    parser.add_argument("--per-query", default="4 TFLOP", help="as the search had it")
+    parser.add_argument("--search", required=True, help="as the search had it, such as '1 PFLOP'")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=Path(".cache/quality"), help="where the search is kept")
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
     recording = record(options)

@@ -134,12 +134,18 @@ async def replay(how: str, engine: Engine, rounds: Schedule, in_flight: int) -> 
 
     counted = Counted(engine)
     ask: Ask = _apart(counted) if how == "naive" else Scheduler(counted, Meter()).generate
-    gate, started = asyncio.Semaphore(in_flight), time.perf_counter()
+    started = time.perf_counter()
+    await send(ask, rounds, in_flight)
+    seconds = time.perf_counter() - started
+    tree = distinct(rounds) + counted.requests
+    return Replay(how, seconds, counted.requests, counted.warmups, counted.prompt, counted.cached, tree)
+
+
+async def send(ask: Ask, rounds: Schedule, in_flight: int) -> None:
+    """Ask for all of it, round by round, with so many queries under way at once."""
+    gate = asyncio.Semaphore(in_flight)
     for queries in rounds:
         await asyncio.gather(*(_query(ask, steps, gate) for steps in queries))
-    seconds = time.perf_counter() - started
-    tree = _distinct(rounds) + counted.requests
-    return Replay(how, seconds, counted.requests, counted.warmups, counted.prompt, counted.cached, tree)
 
 
 async def _query(ask: Ask, steps: list[list[tuple[TokenIds, int]]], gate: asyncio.Semaphore) -> None:
@@ -164,7 +170,8 @@ def _apart(engine: Counted) -> Ask:
     return ask
 
 
-def _distinct(rounds: Schedule) -> int:
+def distinct(rounds: Schedule) -> int:
+    """Tokens of the radix tree of all prompts."""
     from flopwise.backends.runtime.radix import RadixTree
 
     tree = RadixTree()

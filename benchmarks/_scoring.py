@@ -12,7 +12,7 @@ from flopwise.ir.record import Failure
 from flopwise.optimizers.data import load
 from flopwise.optimizers.scoring import bound, score
 
-from ._tasks import Rows, Task
+from .tasks import Rows, Task
 
 _UNDER_WAY = 64
 _EVERY = 20  # rows between two lines of progress

@@ -21,7 +21,7 @@ from flopwise.ir.record import Failure
 from flopwise.optimizers.stats import wilson
 
 from ._report import Report, Target
-from ._tasks import TASKS, Rows, Task
+from .tasks import TASKS, Rows, Task, task_named
 
 Row = dict[str, Any]
 WAYS = ("dspy", "kept", "flopwise")
@@ -40,7 +40,7 @@ def measure(options: argparse.Namespace) -> Report:
     """Compile in DSPy, import twice, ask all three."""
     from .peers.dspy_program import WatchedLM, answered, compiled_state
 
-    task = next(t for t in TASKS if t.name == options.task)
+    task = task_named(options.task)
     folder = Path(options.work) / f"{options.task}-{options.questions}-{options.max_tokens}"
     train, _, test = task.rows()
     test = test[: options.questions]

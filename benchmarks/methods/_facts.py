@@ -13,7 +13,7 @@ from typing import Any
 
 import flopwise as fw
 
-from .._tasks import Rows
+from ..tasks import Rows, Splits
 
 
 def _names(listed: str) -> list[str]:
@@ -105,7 +105,7 @@ def _two_hops() -> list[tuple[str, Any, tuple[str, ...]]]:
     return asked
 
 
-def _split(make: Callable[[], list[tuple[str, Any, tuple[str, ...]]]]) -> tuple[Rows, Rows, Rows]:
+def _split(make: Callable[[], list[tuple[str, Any, tuple[str, ...]]]]) -> Splits:
     rng, told = random.Random(11), passages()
     asked = make()
     rng.shuffle(asked)
@@ -118,12 +118,12 @@ def _split(make: Callable[[], list[tuple[str, Any, tuple[str, ...]]]]) -> tuple[
     return found[:20], found[20:30], found[30:80]
 
 
-def one_hop() -> tuple[Rows, Rows, Rows]:
+def one_hop() -> Splits:
     """Questions that one passage answers: 20 to train, 10 dev, 50 to test."""
     return _split(_one_hop)
 
 
-def two_hops() -> tuple[Rows, Rows, Rows]:
+def two_hops() -> Splits:
     """Questions that take two passages."""
     return _split(_two_hops)
 

@@ -12,7 +12,7 @@ import flopwise as fw
 from flopwise.backends.runtime.bank import SampleBank
 
 from .._scoring import scored
-from .._tasks import Rows, Task
+from ..tasks import Rows, Splits, Task
 
 REASON = 256  # most tokens of reasoning, a plan, a critique or a program
 DRAW = 0.7  # temperature of drafts: one and the same, so that methods share what was drawn
@@ -50,7 +50,7 @@ class Given:
         return self.task.signature
 
     @cached_property
-    def rows(self) -> tuple[Rows, Rows, Rows]:
+    def rows(self) -> Splits:
         """Train, dev and test."""
         return self.task.rows()
 

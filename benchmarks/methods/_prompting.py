@@ -77,6 +77,9 @@ PROMPTING = (
     Method("MetaReasoning", _pool, ("gsm8k", "coin_flip"), "2 methods: in words, by a program", 180),
     Method("NaturalProgram", _simple(fw.NaturalProgram), ("gsm8k", "web_of_lies"), "no worked examples", 256),
     Method(
+        "NeuroSymbolic", _simple(fw.NeuroSymbolic, repairs=1), _LOGIC, "1 repair of the paper's 3, no examples", 500
+    ),
+    Method(
         "HypothesisSearch",
         lambda g: fw.HypothesisSearch(g.of, n=5, keep=2, repairs=1, max_tokens=192),
         ("list_rules", "word_rules"),

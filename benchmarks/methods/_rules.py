@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 import flopwise as fw
 
-from .._tasks import Rows
+from ..tasks import Splits
 
 _EXAMPLES = 4
 _LETTERS = "abcdefghiklmnoprstuvw"
@@ -85,7 +85,7 @@ _ON_WORDS: Mapping[str, Callable[[str], str]] = {
 }
 
 
-def _made(rules: Mapping[str, Callable[[Any], Any]], draw: Callable[[random.Random], Any]) -> tuple[Rows, Rows, Rows]:
+def _made(rules: Mapping[str, Callable[[Any], Any]], draw: Callable[[random.Random], Any]) -> Splits:
     """Each rule some times over with other values; 16 to train, 16 dev, 48 to test."""
     rng, found = random.Random(5), []
     for _ in range(5):
@@ -96,11 +96,11 @@ def _made(rules: Mapping[str, Callable[[Any], Any]], draw: Callable[[random.Rand
     return found[:16], found[16:32], found[32:]
 
 
-def lists() -> tuple[Rows, Rows, Rows]:
+def lists() -> Splits:
     """Rules over lists of 4 to 6 numbers."""
     return _made(_ON_LISTS, lambda rng: [rng.randrange(1, 20) for _ in range(rng.randrange(4, 7))])
 
 
-def words() -> tuple[Rows, Rows, Rows]:
+def words() -> Splits:
     """Rules over words of 4 to 7 letters."""
     return _made(_ON_WORDS, lambda rng: "".join(rng.choice(_LETTERS) for _ in range(rng.randrange(4, 8))))

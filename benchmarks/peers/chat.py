@@ -168,11 +168,15 @@ class MeteredChat:
         return outcome
 
     def _restore(self) -> float:
-        """Go on from the totals; what was drawn after they were last written, or was under way, is charged."""
+        """Go on from the totals, and charge what was drawn after they were last written.
+
+        What was under way is asked again, and paid then: being broken off is not the method's fault.
+        """
         known = json.loads(self._totals.read_text("utf-8")) if self._totals.exists() else {"spent": 0.0, "seconds": 0.0}
         self.meter.restore(known)
         drawn = self._bank.drawn()
-        self.meter.charge(max(drawn - known["spent"] + known.get("cold", 0.0), 0.0) + self._bank.charge_orphans())
+        self.meter.charge(max(drawn - known["spent"] + known.get("cold", 0.0), 0.0))
+        self._bank.charge_orphans()  # they leave the bank
         return float(known["seconds"])
 
     def _save(self) -> None:

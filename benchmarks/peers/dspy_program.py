@@ -12,15 +12,15 @@ from typing import Any
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
-from benchmarks._tasks import Rows, Task
 from flopwise.backends.engines._base import Engine
-from flopwise.modules.signature import schema_of
 
+from ..tasks import Rows, Task
+from ._base import Row
 from .chat import billed, chat_ids
 from .dspy_lm import EngineLM
+from .dspy_methods import examples, signature_of
 
 _THREADS = 50  # as many are under way in flopwise, so that both have like batches
-Row = dict[str, Any]
 Correct = Callable[[Any, Any], bool]
 
 
@@ -40,17 +40,6 @@ class WatchedLM(EngineLM):
         return reply
 
 
-def chain_of_thought(task: Task) -> Any:
-    """`dspy.ChainOfThought` over the task's signature."""
-    schema, fields = schema_of(task.signature), task.signature.model_fields
-    said = {
-        f.name: (fields[f.name].annotation, declare(desc=f.desc) if f.desc else declare())
-        for side, declare in ((schema.inputs, dspy.InputField), (schema.outputs, dspy.OutputField))
-        for f in side
-    }
-    return dspy.ChainOfThought(dspy.make_signature(said, schema.instruction))
-
-
 def compiled_state(task: Task, lm: WatchedLM, train: Rows, correct: Correct, path: Path) -> Path:
     """The state of the program that BootstrapFewShot makes of it, saved by DSPy; made once.
 
@@ -58,16 +47,16 @@ def compiled_state(task: Task, lm: WatchedLM, train: Rows, correct: Correct, pat
     leaves it out, too.
     """
     if not path.exists():
-        examples = [dspy.Example(**row).with_inputs("question") for row in train]
+        trainset = examples(task, train)
 
         def metric(example: Any, prediction: Any, trace: Any = None) -> bool:
             return correct(example.answer, prediction.answer)
 
         optimizer = dspy.BootstrapFewShot(
-            metric=metric, max_bootstrapped_demos=3, max_labeled_demos=0, max_errors=len(examples)
+            metric=metric, max_bootstrapped_demos=3, max_labeled_demos=0, max_errors=len(trainset)
         )
         with dspy.context(lm=lm):
-            compiled = optimizer.compile(chain_of_thought(task), trainset=examples)
+            compiled = optimizer.compile(dspy.ChainOfThought(signature_of(task)), trainset=trainset)
         compiled.set_lm(lm)  # so that the state says how much it may write
         part = path.with_name("part.json")
         compiled.save(part)
@@ -77,7 +66,7 @@ def compiled_state(task: Task, lm: WatchedLM, train: Rows, correct: Correct, pat
 
 def answered(task: Task, lm: WatchedLM, state: Path, test: Rows) -> list[Row]:
     """One row a question: the answer (None where nothing parsed), what it cost, and each prompt's ids and reply."""
-    program = chain_of_thought(task)
+    program = dspy.ChainOfThought(signature_of(task))
     saved = json.loads(state.read_text("utf-8"))
     # The state names this class of models, which DSPy imports for nobody; the model is put back as it was.
     program.load_state({"predict": {**saved["predict"], "lm": None}})

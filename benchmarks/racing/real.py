@@ -24,7 +24,7 @@ from flopwise.optimizers.space import Space
 
 from .._report import commit, machine, versions
 from .._scoring import scored
-from .._tasks import TASKS, Task
+from ..tasks import TASKS, Task, task_named
 
 MOST = 6.0  # times what on took
 
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/racing-real.json"))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    task = next(t for t in TASKS if t.name == options.task)
+    task = task_named(options.task)
     engine = fw.engine(options.engine)
     try:
         on = everything_on(options, task, engine)

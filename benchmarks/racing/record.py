@@ -25,7 +25,7 @@ from flopwise.ir.types import jsonable
 
 from .._report import commit, machine, versions
 from .._scoring import Scored, scored
-from .._tasks import TASKS, Task
+from ..tasks import TASKS, Task, task_named
 from ._matrix import Matrix
 
 DATA = Path(__file__).parent / "data"
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--engine", default="openvino:qwen2.5-coder-1.5b-instruct")
     parser.add_argument("--work", type=Path, default=Path(".cache/racing"), help="where samples stay")
     options = parser.parse_args()
-    task = next(t for t in TASKS if t.name == options.task)
+    task = task_named(options.task)
     engine = fw.engine(options.engine)
     try:
         recorder = Recorder(task, engine, options.work / task.name)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import flopwise as fw
-from benchmarks._tasks import TASKS
 from benchmarks.dspy_import import _answered, _report
+from benchmarks.tasks import task_named
 from flopwise.modules.importers.fixed_prompt import FixedPrompt, Turn
 
 TEST = [{"question": "1+1?", "answer": 2}, {"question": "2+2?", "answer": 4}]
@@ -27,7 +27,7 @@ def test_figures_are_shares_of_pairs() -> None:
         "kept": [row(2, [1, 2], "two"), row(None, [4], "six")],
         "flopwise": [row(2, [7], "2"), row(4, [8], "4")],
     }
-    report = _report(TASKS[1], rows, TEST)
+    report = _report(task_named("multiarith"), rows, TEST)
     figures = report.figures
     assert (figures["agreement"], figures["same_prompt_ids"], figures["same_reply"]) == (0.5, 0.5, 0.5)
     assert [figures[f"{way}_score"] for way in ("dspy", "kept", "flopwise")] == [0.5, 0.5, 1.0]

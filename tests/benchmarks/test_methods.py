@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,14 @@ import pytest
 
 import flopwise as fw
 from benchmarks import methods
-from benchmarks._tasks import Rows, Task
 from benchmarks.methods import _results, _run
 from benchmarks.methods._cases import chosen, every_case
 from benchmarks.methods._facts import passages
-from benchmarks.methods._humaneval import PassesTests, program_of
 from benchmarks.methods._method import Case, Given
 from benchmarks.methods._page import page
 from benchmarks.methods._tasks import KINDS, TASKS
 from benchmarks.methods._verdict import figures, front, ratio, rival, verdict
-from flopwise.ir.record import Values
-from flopwise.optimizers.data import Example
+from benchmarks.tasks import Splits, Task
 
 from ..programs import SHAPE
 
@@ -37,7 +34,7 @@ def scripted(reply: str = "7") -> fw.ScriptedEngine:
     return fw.ScriptedEngine(default=reply, settings=fw.ScriptedSettings(cost=SHAPE))
 
 
-def questions(task: Task) -> tuple[Rows, Rows, Rows]:
+def questions(task: Task) -> Splits:
     """A task's rows, or three made-up ones of its kind where they would come from a data folder."""
     if task.name not in ANSWERS:
         return task.rows()
@@ -100,9 +97,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., argp
     """Options of a run on a scripted engine, over questions that need no data folder."""
     task = TASKS["gsm8k"]
     rows = [{"question": f"{i} and {i}?", "answer": 7 if i % 2 else 8} for i in range(80)]
-    made = Task(
-        task.name, task.program, task.plain, task.metric, lambda: (rows[:20], rows[20:30], rows[30:]), task.signature
-    )
+    made = replace(task, rows=lambda: (rows[:20], rows[20:30], rows[30:]))
     monkeypatch.setattr(_run, "TASKS", {"gsm8k": made})
     monkeypatch.setattr(fw, "engine", lambda spec: scripted())
 
@@ -209,31 +204,6 @@ def test_a_context_holds_the_answer() -> None:
     for name in ("facts_one_hop", "facts_two_hops"):
         assert all(row["answer"] in row["context"] for part in TASKS[name].rows() for row in part)
     assert len(set(passages().values())) == len(passages())
-
-
-EXAMPLE = Example.of({
-    "question": 'import math\n\ndef area(r: float) -> float:\n    """The area of a circle."""\n', "answer": "",
-    "tests": "def check(candidate):\n    assert abs(candidate(2) - 12.566) < 0.01\n", "entry_point": "area",
-})  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("answer", "right"),
-    [
-        ("```python\ndef area(r):\n    return math.pi * r * r\n```", True),
-        ("Use it so:\n```\narea(2)\n```\nHere:\n```python\ndef area(r):\n    return math.pi * r ** 2\n```", True),
-        ("def area(r):\n    return math.pi * r * r", True),
-        ("    return math.pi * r * r", True),
-        ("return math.pi * r * r", True),
-        ("```python\ndef area(r):\n    return math.pi * r * r", True),
-        ("def area(r):\n    return 3 * r * r", False),
-        ("I would multiply.", False),
-        ("", False),
-    ],
-)
-def test_code_is_judged_by_its_tests(answer: str, right: bool) -> None:
-    assert asyncio.run(PassesTests()(EXAMPLE, Values({"answer": answer}))) is right
-    assert program_of(EXAMPLE, answer).endswith("check(area)\npassed = True\n")
 
 
 # the page -------------------------------------------------------------------------------------------------

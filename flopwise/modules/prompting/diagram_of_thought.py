@@ -21,11 +21,11 @@ from .predict import wanted
 
 _FIRST = (
     "Work in three roles that take turns. A proposer states one proposition at a time, a critic examines it, and at "
-    "the end a summariser does the task with the propositions that hold. You are the proposer now. State the first "
-    "proposition: one fact or one step, with its reason. Do not give the answer yet."
+    "the end a summariser does the task with the propositions that hold. As the proposer, state the first "
+    "proposition in a sentence: one fact or one step of the task, with its reason. Do not give the answer yet."
 )
 _NEXT = (
-    "\nYou are the proposer again. State the next proposition: one fact or one step, with its reason. Build on valid "
+    "\nAs the proposer, state the next proposition: one fact or one step, with its reason. Build on valid "
     "propositions, or put a refuted one right. Do not give the answer yet."
 )
 _CRITIC = "You are the critic now. Examine the last proposition. Say in short what is right and what is wrong with it."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from benchmarks.peers.chat import MeteredChat, billed, chat_ids
 from flopwise.backends.engines.byte_tokenizer import ByteTokenizer
 from flopwise.backends.engines.scripted import ScriptedEngine, ScriptedSettings
+from flopwise.backends.runtime.bank import SampleBank
 from flopwise.errors import EngineError
 from flopwise.ir.flops import FlatCost
 from flopwise.ir.request import Decoding
@@ -85,6 +88,21 @@ def test_what_a_killed_run_drew_after_its_last_totals_is_charged(tmp_path: Path)
     (tmp_path / "totals.json").unlink()
     with MeteredChat(engine(), tmp_path) as again:
         assert again.meter.spent == spent
+
+
+def test_what_a_killed_run_had_under_way_is_paid_when_it_is_asked_again(tmp_path: Path) -> None:
+    killed = (
+        "import os, sys; from pathlib import Path; from flopwise.backends.runtime.bank import SampleBank;"
+        "SampleBank(Path(sys.argv[1]) / 'samples.db').reserve(b'k' * 32, [0], 1e9); os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", killed, str(tmp_path)], check=False)
+    bank = SampleBank(tmp_path / "samples.db")
+    assert bank.orphans()
+    bank.close()
+    with MeteredChat(engine(), tmp_path) as chat:
+        assert chat.meter.spent == 0
+        chat.ask(user("a"), GREEDY)
+        assert chat.meter.spent < 1e9
 
 
 def test_a_fault_that_a_peer_swallowed_is_raised_again(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ TURN = "<|im_start|>user"
 
 def number(prompt: str) -> int:
     """Which proposition the conversation is at."""
-    return prompt.count("You are the proposer")
+    return prompt.count("As the proposer")
 
 
 def saying(edges: Mapping[int, list[int]]) -> Any:
