@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -213,3 +214,11 @@ def test_no_pickle_is_loaded(tmp_path: Path) -> None:
         from_dspy(tmp_path / "state.json", SOLVE)
     with pytest.raises(TraceError, match="cannot be read"):
         from_dspy(tmp_path / "none.json", SOLVE)
+
+
+def test_without_dspy_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dspy", None)
+    state = {"predict": predictor(field("question"), field("reasoning"), field("answer"))}
+    with pytest.raises(TraceError, match="pip install dspy"):
+        from_dspy(state, SOLVE, prompts="dspy")
+    assert type(from_dspy(state, SOLVE)) is fw.ChainOfThought
