@@ -19,6 +19,7 @@ import flopwise as fw
 from flopwise.backends.engines.scripted import ScriptedSettings
 from flopwise.backends.runtime.meter import Meter
 from flopwise.backends.runtime.scheduler import Scheduler
+from flopwise.ir.engines import ByEngine
 from flopwise.ir.request import GenerateRequest, Request
 
 ROOT = Path(__file__).parent.parent
@@ -97,8 +98,8 @@ def test_who_watches_a_run_is_told_of_each_entry_of_its_trace() -> None:
 
 def test_pipelines_of_one_scheduler_meet_in_it() -> None:
     engine = scripted()
-    scheduler = Scheduler(engine, Meter(engine.model.cost))
-    one, other = (fw.lower(solver, engine=engine).with_scheduler(scheduler) for _ in range(2))
+    scheduler = Scheduler(engine, Meter())
+    one, other = (fw.lower(solver, engine=engine).with_schedulers(ByEngine(scheduler)) for _ in range(2))
 
     async def both() -> list[Any]:
         return await asyncio.gather(one.acall(question="say 7"), other.acall(question="say 7"))

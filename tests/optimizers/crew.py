@@ -132,7 +132,8 @@ def report(folder: Path, name: str = "found") -> dict[str, Any]:
 
 def findings(report: dict[str, Any]) -> dict[str, Any]:
     """A report less what it took to find this; an engine that is started again has nothing cached."""
-    return {k: v for k, v in report.items() if k not in ("spent", "seconds", "reused")}
+    found = {k: v for k, v in report.items() if k not in ("spent", "spending", "seconds", "reused")}
+    return {**found, "events": [{k: v for k, v in event.items() if k != "spent"} for event in report["events"]]}
 
 
 def rows(study: str, sql: str) -> list[tuple[Any, ...]]:
