@@ -133,7 +133,7 @@ def _tool(server: Server, listed: Any, pure: bool, cap: int | None) -> Tool:
     fields = argument_fields(listed.name, listed.input_schema)
     required = frozenset(listed.input_schema.get("required", ()))
     # Only what a call depends on: another description is the same tool.
-    known = json.dumps([listed.name, listed.input_schema], sort_keys=True, ensure_ascii=True)
+    known = json.dumps([listed.name, [[f.name, f.type_json] for f in fields], sorted(required)])
     target = f"{REMOTE}{server.address}#{listed.name}"
     fn = _caller(server, listed.name, fields, required)
     host = Host(target, hashlib.sha256(known.encode()).hexdigest(), pure, cap, fn, catch=True)

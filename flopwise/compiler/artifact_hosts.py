@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -66,11 +67,13 @@ def _function(node: str, host: Host) -> Callable[..., Any]:
     wanted = f"node {node!r} calls {host.target} with source hash {host.source_hash}"
     if module == "__main__" or "<" in qualified:
         raise ArtifactError(f"{wanted}, but it has no import path; move it to the top level of a module")
+    if module.partition(".")[0] in sys.stdlib_module_names:  # importing some of them does things
+        raise ArtifactError(f"{wanted}, but no function of Python's own library is one made for pipelines")
     try:
         found: Any = importlib.import_module(module)
         for part in qualified.split("."):
             found = getattr(found, part)
-    except Exception as error:  # importing a user's module may raise anything
+    except (Exception, SystemExit) as error:  # importing a user's module may raise anything
         raise ArtifactError(
             f"{wanted}, but here it is missing (source hash: none; {type(error).__name__}: {error}); "
             "put the module that defines it on the import path"

@@ -31,7 +31,8 @@ class NeuroSymbolic(Module[S]):
 
     An output is an atom of its name in the answer set, such as `answer(7).` A list has an atom for each item, with the
     item's place before it where order matters; an object's atom has its properties as arguments; a truth value is false
-    where there is no atom. Numbers are whole. Where there are several answer sets, all have to agree in the outputs.
+    where there is no atom. Numbers are whole, of 32 bits: a larger one in the program is refused, but what clingo works
+    out wraps unseen. Where there are several answer sets, all have to agree in the outputs.
 
     Attributes:
         repairs: Rounds in which a program that gives no outputs is shown what the solver said and written again; a

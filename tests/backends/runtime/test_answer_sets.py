@@ -56,6 +56,10 @@ FAULTS = {
     "a :- not a.": "no answer set: its rules contradict",
     ONE: r"several answer sets: `answer` holds of \[\[\d\]\] or \[\[\d\]\]; rule the wrong ones out",
     "#script(python)\nimport os\n#end.\nanswer(1).": "line 1: #script is not allowed",
+    "{answer(1..2)}=1. {b}.\n#project b/0.": "line 2: #project is not allowed",
+    "answer(1).\n#project answer(X) : answer(X).": "line 2: #project is not allowed",
+    "answer(3000000000).": "numbers are at most 2147483647, but the program has 3000000000",
+    '% of 5 or 9999999999\nsay("9999999999"). answer(0x80000000).': "but the program has 0x80000000",
     "answer(1).\n#script(lua)\nos.exit(0)\n#end.": "line 2: #script is not allowed",
     "answer(@handle(1)).": "handle",  # the functions of the server around it are not the program's
     '#include "/etc/hostname".': "file could not be opened",

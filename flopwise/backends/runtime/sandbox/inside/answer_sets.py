@@ -16,6 +16,9 @@ PACKAGES = "/sandbox/packages"
 _SETS = 2  # a second answer set is enough to know that the first is not the only one
 _MESSAGES = 8
 _OPTIONS = ["--project=project", "--opt-mode=optN", f"--models={_SETS}"]
+_QUIET = re.compile(r'"(?:\\.|[^"\\])*"|%\*.*?\*%|%[^\n]*', re.DOTALL)  # texts and comments
+_NUMBER = re.compile(r"\b(?:0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+|\d+)\b")
+_LARGEST = 2**31 - 1  # a larger number would wrap without a word
 _PLACE = re.compile(r"<(?:string|block)>:(\d+):[\d:-]+: (?:info: |note: )?")
 
 
@@ -50,7 +53,8 @@ def _solve(text: str, names: list[str], said: list[str]) -> tuple[dict[str, str]
     def log(code: Any, message: str) -> None:
         said.append(_PLACE.sub(r"line \1: ", message).replace("[#inc_base];", "").strip())
 
-    parse_string(text, _refuse_script, logger=log, message_limit=_MESSAGES)
+    _check_numbers(text)
+    parse_string(text, _refuse_statement, logger=log, message_limit=_MESSAGES)
     control = clingo.Control(_OPTIONS, logger=log, message_limit=_MESSAGES)
     control.add("base", [], text)
     control.ground([("base", [])], context=_NoFunctions())
@@ -74,9 +78,19 @@ def _solve(text: str, names: list[str], said: list[str]) -> tuple[dict[str, str]
     return {name: json.dumps(atoms) for name, atoms in found[0].items()}, ""
 
 
-def _refuse_script(statement: Any) -> None:
-    if statement.ast_type.name == "Script":
-        raise ValueError(f"line {statement.location.begin.line}: #script is not allowed; write facts and rules only")
+def _refuse_statement(statement: Any) -> None:
+    line, kind = statement.location.begin.line, statement.ast_type.name
+    if kind == "Script":
+        raise ValueError(f"line {line}: #script is not allowed; write facts and rules only")
+    if kind in ("ProjectSignature", "ProjectAtom"):  # it would hide that there are several answers
+        raise ValueError(f"line {line}: #project is not allowed; the answer's own atoms are what is looked at")
+
+
+def _check_numbers(text: str) -> None:
+    for found in _NUMBER.finditer(_QUIET.sub(lambda m: " " * len(m[0]), text)):
+        digits = found[0] if found[0][1:2].isalpha() else found[0].lstrip("0") or "0"
+        if int(digits, 0) > _LARGEST:
+            raise ValueError(f"numbers are at most {_LARGEST}, but the program has {found[0]}; count in larger units")
 
 
 def _atoms(model: Any, names: list[str]) -> dict[str, Any]:
