@@ -390,9 +390,11 @@ class Pipeline(Generic[P, R]):
 
             facts = {**self.facts, "report": without_examples(self.report)}
             return save(self.plan, facts, self.engines, Path(path), self.points)
-        from .reporting import FILE, report_of
+        from .reporting import FILE, report_or_warning
 
-        return save(self.plan, self.facts, self.engines, Path(path), self.points, {FILE: report_of(self).encode()})
+        html = report_or_warning(self)
+        more = {} if html is None else {FILE: html.encode()}
+        return save(self.plan, self.facts, self.engines, Path(path), self.points, more)
 
 
 __all__ = ["Failed", "Pipeline", "run_sync"]

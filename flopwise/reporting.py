@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from contextlib import closing
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 FILE = "report.html"
 
+_log = logging.getLogger("flopwise.reporting")
+
 
 def report_of(pipeline: Pipeline[Any, Any]) -> str:
     """The report of a pipeline, as HTML."""
@@ -33,6 +36,15 @@ def report_of(pipeline: Pipeline[Any, Any]) -> str:
             bounds=plan.bounds_by_node(), prompts=prompts,
         )
     )  # fmt: skip
+
+
+def report_or_warning(pipeline: Pipeline[Any, Any]) -> str | None:
+    """The report; None, with a warning, where it cannot be made: no result is lost for its picture."""
+    try:
+        return report_of(pipeline)
+    except Exception:
+        _log.warning("the report cannot be made; all else is as it should be", exc_info=True)
+        return None
 
 
 def report_at(place: str | Path) -> str:

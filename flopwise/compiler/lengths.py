@@ -202,9 +202,9 @@ class Lengths:
 
     def _listing(self, records: Ref, fields: tuple[str, ...]) -> Size:
         """The size of a text that tells these fields of each record of a list, a line each."""
-        sizes = {name: self.size(records.at(name)) for name in fields}
-        each = sum(size.tokens + len(name.encode()) + _LINE for name, size in sizes.items())
-        engines = frozenset[str | None]().union(*(size.engines for size in sizes.values()))
+        sizes = [self.size(records.at(name)) for name in fields]  # a field may be told twice
+        each = sum(size.tokens + len(name.encode()) + _LINE for name, size in zip(fields, sizes, strict=True))
+        engines = frozenset[str | None]().union(*(size.engines for size in sizes))
         return Size(self.size(records).most * (each + _LINE), engines=engines)
 
     def _gathered(self, node: Node, ref: Ref) -> Size:

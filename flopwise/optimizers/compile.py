@@ -13,7 +13,7 @@ from ..errors import BudgetError, InputError, MetricError, StudyError
 from ..modules.base import Module
 from ..modules.program import Forward
 from ..pipeline import Pipeline, run_sync
-from ..reporting import FILE, report_of, write_report
+from ..reporting import FILE, report_or_warning, write_report
 from .budget import Budget, check_budget
 from .contenders import Limits
 from .metrics import Metric
@@ -108,8 +108,8 @@ def compile(
     targets = engines_of(engine, engines)
     with shown(progress) as show, closing(Search(task, targets, show)) as search:
         pipeline = run_sync(search.run())
-        if report and isinstance(task.study, Path):
-            write_report(report_of(pipeline), task.study / FILE)
+        if report and isinstance(task.study, Path) and (html := report_or_warning(pipeline)) is not None:
+            write_report(html, task.study / FILE)
         return pipeline
 
 

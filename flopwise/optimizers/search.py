@@ -139,9 +139,9 @@ class Search:
             await asyncio.gather(ticking, return_exceptions=True)
             for scheduler in self.schedulers.distinct():
                 await scheduler.drain()
+            self.study.bank.flush()
             self._save()
             self.keeper.keep_open()
-            self.study.bank.flush()
 
     async def _run(self) -> Pipeline[Any, Any]:
         self._begin("demos", "running presets on train")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator
 from typing import Any, Self
 
@@ -10,9 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .client_watch import ClientWatch
+from .client_watch import ClientGone, ClientWatch
 from .noted import Noted, noted_of
 from .problems import Refused
+
+_log = logging.getLogger("flopwise.serve")
 
 HEADERS = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}  # proxies must not hold it
 SIGN_OF_LIFE = b": still running\n\n"  # a comment, which readers of events pass over
@@ -62,12 +65,21 @@ class Events(Response):
                 try:
                     async for made in self._events:
                         await _put(send, made)
-                except Refused as refused:
-                    self._noted.end_in(refused)
-                    await _put(send, event(refused.body(), self._error))
+                except ClientGone:
+                    raise
+                except Exception as error:
+                    await _put(send, event(self._end(error).body(), self._error))
                 await send({"type": "http.response.body", "body": b""})
         finally:
             await self._events.aclose()
+
+    def _end(self, error: Exception) -> Refused:
+        """What a client is told of the end; what is no fault of its own is for the log."""
+        refused = error if isinstance(error, Refused) else Refused("internal_error")
+        if refused is not error:
+            _log.error("request %s", self._noted.id, exc_info=error)
+        self._noted.end_in(refused)
+        return refused
 
 
 async def _put(send: Send, made: bytes) -> None:

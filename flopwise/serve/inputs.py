@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import (
+    Annotated,
     Any,
     NotRequired,  # pydantic wants these before Python 3.12
 )
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Strict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from ..ir.schemas import Field
@@ -29,9 +30,10 @@ class Reader:
 
     def __init__(self, fields: Iterable[Field], objectives: Iterable[str] = ()) -> None:
         inputs = _mapping("Inputs", {f.name: _kind(f) for f in fields})
-        quantity = str | float
-        limits: dict[str, Any] = dict.fromkeys(objectives, float)
-        limits |= {"point": int, "per_query": quantity, "mean": quantity, "score": float}
+        number = Annotated[float, Strict()]  # true is none
+        quantity = str | number
+        limits: dict[str, Any] = dict.fromkeys(objectives, number)
+        limits |= {"point": Annotated[int, Strict()], "per_query": quantity, "mean": quantity, "score": number}
         at = _mapping("At", {name: NotRequired[kind] for name, kind in limits.items()})
         body = {"inputs": inputs, "at": NotRequired[at | None], "stream": NotRequired[bool]}
         self._inputs = TypeAdapter(inputs)

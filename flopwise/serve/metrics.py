@@ -92,18 +92,20 @@ class _OfEngines(Collector):
         self._of = [(names[id(scheduler)], scheduler) for scheduler in schedulers.distinct()]
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        for key, name, text in (
-            ("requests", "requests", "Requests that the engine has answered."),
-            ("warmups", "warmups", "Shared prefixes that it has computed before what has them."),
-            ("retries", "retries", "Requests sent again after a passing fault."),
-            ("computed", "computed_prompt_tokens", "Prompt tokens that it had to compute."),
+        for key, text in (
+            ("requests", "Requests that the engine has answered."),
+            ("warmups", "Shared prefixes that it has computed before what has them."),
+            ("retries", "Requests sent again after a passing fault."),
         ):
-            yield self._family(name, text, {of: scheduler.statistics()[key] for of, scheduler in self._of})
+            yield self._family(key, text, {of: scheduler.statistics()[key] for of, scheduler in self._of})
         meter = self._of[0][1].meter  # one for all
         flops = {of: meter.engines.get(of, 0.0) for of, _ in self._of}
         yield self._family("flops", "FLOPs that it took, by the cost model.", flops)
-        text = "Tokens that the engines have generated."
-        yield CounterMetricFamily("flopwise_engines_completion_tokens", text, meter.completion)
+        for name, text, value in (
+            ("computed_prompt_tokens", "Prompt tokens that the engines had to compute.", meter.computed),
+            ("completion_tokens", "Tokens that the engines have generated.", meter.completion),
+        ):
+            yield CounterMetricFamily(f"flopwise_engines_{name}", text, value)
 
     def _family(self, name: str, text: str, values: Mapping[str, float]) -> CounterMetricFamily:
         family = CounterMetricFamily(f"flopwise_engine_{name}", text, labels=("engine",))

@@ -30,7 +30,8 @@ async def call_host(query: Query, node: str, attrs: Host, values: list[Any], all
     except ToolError:
         raise
     except Exception as error:  # a user's function may raise anything; the batch goes on
-        what = f"{type(error).__name__}: {error}"
+        # Half an emoji, which JSON may spell, could be written to no file.
+        what = f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()
         return what if attrs.catch else query.fail(node, f"{attrs.target} raised {what}")
 
 
