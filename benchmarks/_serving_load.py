@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from array import array
+from functools import partial
 from itertools import count, islice
 from typing import Any, cast
 
@@ -96,7 +97,7 @@ async def put(port: int, clients: int, requests: int, seconds: float, first: int
     ends = [loop.create_future() for _ in range(clients)]
     started, cpu = time.perf_counter(), time.process_time()
     for end in ends:
-        await loop.create_connection(lambda end=end: Client(load, end), "127.0.0.1", port)  # type: ignore[misc]
+        await loop.create_connection(partial(Client, load, end), "127.0.0.1", port)
     await asyncio.gather(*ends)
     wall = time.perf_counter() - started
     ordered = sorted(load.seconds)

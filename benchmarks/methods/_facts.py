@@ -71,7 +71,8 @@ def passages() -> dict[str, str]:
     told = {p: f"{p} works for {f['company']} since {f['joined']}." for p, f in people.items()}
     for name, f in companies.items():
         told[name] = (
-            f"{name} is a company that makes {f['makes']}. It was founded in {f['founded']}; its head office is in {f['town']}."  # noqa: E501
+            f"{name} is a company that makes {f['makes']}. "
+            f"It was founded in {f['founded']}; its head office is in {f['town']}."
         )
     for name, f in towns.items():
         told[name] = f"{name} is a town that was founded in {f['founded']}. Its mayor is {f['mayor']}."

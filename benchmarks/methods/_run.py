@@ -10,7 +10,7 @@ from typing import Any
 
 from flopwise.backends.runtime.bank import SampleBank
 from flopwise.ir.graph import Graph
-from flopwise.ir.nodes import Op
+from flopwise.ir.nodes import Loop, Op
 from flopwise.ir.record import Failure
 from flopwise.optimizers.stats import interval
 
@@ -73,5 +73,5 @@ def _parses(graph: Graph) -> Iterator[str]:
     for node in graph.nodes:
         if node.op is Op.PARSE:
             yield node.name
-        elif node.op is Op.LOOP:
-            yield from _parses(node.attrs.body)  # type: ignore[union-attr]
+        elif isinstance(node.attrs, Loop):
+            yield from _parses(node.attrs.body)

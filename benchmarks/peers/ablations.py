@@ -16,6 +16,8 @@ from flopwise.compiler.passes.share_prefix import share_prefix
 from flopwise.ir.engines import ByEngine
 from flopwise.optimizers.search import Search
 
+from ..racing._ablations import no_racing
+
 PROGRAM_ORDER = Policy(least=1 << 40, window=1)  # nothing is warmed up, and nothing overtakes
 
 
@@ -34,11 +36,10 @@ def _no_racing(search: Search) -> None:
 
     def unraced(contenders: Any) -> Any:
         race = make(contenders)
-        standing = race.contenders.standing
-        standing.next_stop = lambda done: standing.total  # type: ignore[method-assign]  # what is left out
+        no_racing(race)
         return race
 
-    search._race = unraced  # type: ignore[method-assign]  # as above
+    search._race = unraced  # type: ignore[method-assign]  # what is left out
 
 
 def _program_order(search: Search) -> None:

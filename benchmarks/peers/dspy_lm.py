@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from flopwise.backends.engines._base import Engine
 from flopwise.ir.request import Decoding, Grammar
 
@@ -52,7 +54,8 @@ class EngineLM(BaseLM):  # type: ignore[misc]  # DSPy has no types
 
     def __deepcopy__(self, memo: dict[int, Any]) -> EngineLM:
         """A copy asks the same chat: optimizers copy whole programs, the model in them among it."""
-        return self.copy()  # type: ignore[no-any-return]
+        copied: EngineLM = self.copy()
+        return copied
 
     def forward(self, prompt: str | None = None, messages: Any = None, **settings: Any) -> Any:
         """The completions of a chat, in the shape that DSPy reads."""
@@ -100,8 +103,8 @@ def _grammar(wanted: Any) -> Grammar | None:
     """A response format, a pydantic class or OpenAI's dict, as a grammar."""
     if wanted is None:
         return None
-    if isinstance(wanted, type):
-        return Grammar("json_schema", json.dumps(wanted.model_json_schema()))  # type: ignore[attr-defined]
+    if isinstance(wanted, type) and issubclass(wanted, BaseModel):
+        return Grammar("json_schema", json.dumps(wanted.model_json_schema()))
     match wanted.get("type"):
         case "json_schema":
             return Grammar("json_schema", json.dumps(wanted["json_schema"]["schema"]))
