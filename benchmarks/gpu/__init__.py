@@ -1,4 +1,4 @@
-"""Shows 1 and 6, the shared prefixes and the feeding, on a GPU machine without a network.
+"""Shared prefixes and the feeding of a server, measured on a GPU machine without a network.
 
 Not yet run on a GPU: there are no results of it, and until some lie beside the other raw results nothing here is more
 than ready to run. `README.md` beside this file says how.

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Run shows 1 and 6 on this machine's GPU, without a network, from a folder of wheels and weights.
+# Measure shared prefixes and feeding on this machine's GPU, without a network, from a folder of wheels and weights.
 #
 #   benchmarks/gpu/run.sh BUNDLE RESULTS
 #
 # BUNDLE is what prepare.sh made: wheels/, and the model's Hugging Face folder weights/MODEL. RESULTS gets one JSON file a
 # benchmark, the logs, and summary.txt with each benchmark's exit status. Wheels are unpacked beside BUNDLE, and nothing of
-# this machine's Python is changed. Where SGLang cannot be imported, Transformers takes its place for show 1; show 6 reads
+# this machine's Python is changed. Where SGLang cannot be imported, Transformers takes its place for the prefixes; the feeding reads
 # a server's metrics, so it is left out then.
 #
 # Set in the environment: SHOWS ("prefix feeding"), LIMIT (most seconds of one benchmark, 400), RUNNING (sequences that the
@@ -56,7 +56,7 @@ benchmark() {
 }
 
 if ! "$python" -c 'import sglang' > "$results/import.log" 2>&1; then
-  echo "sglang cannot be imported ($(tail -n 1 "$results/import.log")): Transformers, show 1 only" | tee -a "$results/summary.txt"
+  echo "sglang cannot be imported ($(tail -n 1 "$results/import.log")): Transformers, the prefixes only" | tee -a "$results/summary.txt"
   benchmark prefix-transformers benchmarks.gpu.with_transformers --model "$model"
   exit "$failed"
 fi
