@@ -1,4 +1,4 @@
-"""Shared prefixes where SGLang is not there: a recorded search's requests on Transformers, counted by the engine itself.
+"""Shared prefixes where SGLang is not there: a recorded search's requests on Transformers, counted by the engine.
 
 The engine keeps the keys and values of prefixes in this process and counts what it finds. The figures mean what those
 of `python -m benchmarks prefix --engine sglang` mean, but of this engine, not of SGLang.

@@ -87,7 +87,7 @@ def _refuse_statement(statement: Any) -> None:
 
 
 def _check_numbers(text: str) -> None:
-    for found in _NUMBER.finditer(_QUIET.sub(lambda m: " " * len(m[0]), text)):
+    for found in _NUMBER.finditer(_QUIET.sub(" ", text)):
         digits = found[0] if found[0][1:2].isalpha() else found[0].lstrip("0") or "0"
         if int(digits, 0) > _LARGEST:
             raise ValueError(f"numbers are at most {_LARGEST}, but the program has {found[0]}; count in larger units")
